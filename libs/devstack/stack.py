@@ -1,0 +1,265 @@
+"""The local stack as one context manager, and the order in which it boots.
+
+OpenBao comes first and needs nothing; Metadata makes an issuer and says what is wanted, without
+NATS; Watcher turns that into certificates and files; only then can the NATS nodes start, and after
+them the services that talk over them. Every wait is bounded and says who kept it waiting.
+"""
+
+import errno
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from devstack.admin import AdminAnswer, fetch_admin
+from devstack.bootstrap import bootstrap
+from devstack.bootstrap_spec import bootstrap_spec
+from devstack.conditions import wait_until
+from devstack.endpoints import Endpoints, plan_endpoints, read_endpoints, write_endpoints
+from devstack.errors import DiskSpaceError, ServiceUnreachableError, StackProfileError
+from devstack.identities import ensure_pinned_identities
+from devstack.layout import SERVICES, Layout
+from devstack.nats_nodes import prepare_nodes, start_nodes
+from devstack.openbao import OpenBaoServer
+from devstack.openbao_api import open_openbao_api
+from devstack.processes import Announce, Supervisor, open_supervisor
+from devstack.programs import find_nats_server, find_openbao
+from devstack.registry import Registry, stack_lock
+from devstack.services import ServicePlan, start_service
+from devstack.takedown import end_leftovers
+from svc_core.adapters.files import make_private_directory
+from svc_core.domain.identity import METADATA, WATCHER, Deployment
+from svc_core.domain.profiles import PROFILES
+from svc_core.errors import ConfigError
+
+_LEAST_DISK: Final = 200 << 20
+_LIVE_WITHIN: Final = timedelta(seconds=60)
+_READY_WITHIN: Final = timedelta(seconds=60)
+_MANIFESTS: Final = (
+    Path(__file__).with_name("acl.yaml"),
+    Path(__file__).parents[2] / "deploy" / "acl.yaml",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StackOptions:
+    """What to start, and where."""
+
+    root: Path
+    """Everything of the stack is kept here; made if absent."""
+    profile: str
+    """Rotation profile of all services."""
+    replicas: int = 3
+    """Replicas of every stream, 1 to 3."""
+    base_port: int | None = None
+    """First of twelve consecutive ports; without it free ones are chosen and remembered."""
+    keep: bool = False
+    """Leave everything running when the context ends well."""
+    services: tuple[str, ...] = SERVICES
+    """Services to start; without Watcher somebody else must write the nodes' live material."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStatus:
+    """One child as the stack sees it now."""
+
+    name: str
+    pid: int
+    is_running: bool
+    restarts: int
+    last_exit: int | None
+    """Exit code of its last death (negative: a signal), None if it never died."""
+
+
+class Stack:
+    """A running local stack."""
+
+    def __init__(
+        self, options: StackOptions, layout: Layout, endpoints: Endpoints, supervisor: Supervisor
+    ) -> None:
+        self.options = options
+        self.layout = layout
+        self.endpoints = endpoints
+        self._supervisor = supervisor
+
+    @property
+    def children(self) -> tuple[ChildStatus, ...]:
+        """Every child in order of its start."""
+        return tuple(
+            ChildStatus(name, c.pid, c.is_running, c.restarts, c.last_exit)
+            for name, c in self._supervisor.children.items()
+        )
+
+    async def admin_get(self, service: str, path: str) -> AdminAnswer:
+        """GET ``path`` of one service's admin listener.
+
+        Raises:
+            ServiceUnreachableError: no answer from it.
+        """
+        return await fetch_admin(self.layout, service, path)
+
+    async def is_ready(self, service: str) -> bool:
+        """Say whether one service answers 200 at ``/readyz`` now."""
+        try:
+            return (await self.admin_get(service, "/readyz")).is_ok
+        except ServiceUnreachableError:
+            return False
+
+    def kill(self, name: str, number: int) -> None:
+        """Send a signal to one child by name; one that dies of it is restarted.
+
+        Raises:
+            KeyError: there is no such child.
+        """
+        self._supervisor.kill(name, number)
+
+
+@asynccontextmanager
+async def open_stack(
+    options: StackOptions, on_progress: Callable[[str], None]
+) -> AsyncIterator[Stack]:
+    """Boot a stack, yield it when everything is ready, end all of it within ten seconds.
+
+    An error or a cancellation ends it too, also in the middle of the boot, kept or not.
+
+    Args:
+        options: what to start, and where.
+        on_progress: told in a sentence what happens.
+
+    Raises:
+        ConfigError: it cannot start as asked (see `devstack.errors`).
+        StackStartError: a part did not become ready in time.
+    """
+    layout = Layout.at(options.root)
+    _check(options, layout)
+    with stack_lock(layout):
+        await end_leftovers(layout, on_progress)
+        endpoints = plan_endpoints(layout, profile=options.profile, base_port=options.base_port)
+        async with (
+            open_supervisor(
+                Registry(layout.stack_file), keep=options.keep, announce=on_progress
+            ) as supervisor,
+            AsyncExitStack() as resources,
+        ):
+            stack = Stack(options, layout, endpoints, supervisor)
+            with _disk_errors_explained(layout):
+                write_endpoints(layout.endpoints_file, endpoints)
+                await _boot(stack, supervisor, resources, on_progress)
+            yield stack
+
+
+@contextmanager
+def _disk_errors_explained(layout: Layout) -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        if err.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise DiskSpaceError(f"the disk of {layout.root} is full") from err
+        if err.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise ConfigError(f"cannot write {err.filename}: {err.strerror}") from err
+        raise
+
+
+async def _boot(
+    stack: Stack, supervisor: Supervisor, resources: AsyncExitStack, announce: Announce
+) -> None:
+    layout, endpoints, wanted = stack.layout, stack.endpoints, stack.options.services
+    deployment = Deployment()
+    _provide_manifest(layout)
+    ensure_pinned_identities(layout)
+    prepare_nodes(layout, endpoints.nats, deployment)
+    await boot_openbao(layout, endpoints, supervisor, resources, announce)
+    plan = ServicePlan(layout, endpoints, deployment, stack.options.replicas)
+    early = [name for name in (METADATA, WATCHER) if name in wanted]
+    if early:
+        announce(f"starting {' and '.join(early)}")
+    writers = [start_service(supervisor, plan, name) for name in early]
+    await start_nodes(supervisor, layout, endpoints.nats, live_within=_LIVE_WITHIN, writers=writers)
+    announce("NATS listens")
+    for name in wanted:
+        if name not in early:
+            start_service(supervisor, plan, name)
+    await _wait_until_ready(stack, supervisor, announce)
+
+
+async def boot_openbao(
+    layout: Layout,
+    endpoints: Endpoints,
+    supervisor: Supervisor,
+    resources: AsyncExitStack,
+    announce: Announce,
+) -> OpenBaoServer:
+    """Start OpenBao and set it up.
+
+    Args:
+        layout: where it lives.
+        endpoints: where it listens.
+        supervisor: watches over it.
+        resources: keeps its API session open as long as it may have to be unsealed again.
+        announce: told what happens.
+
+    Raises:
+        StackStartError: it did not become usable.
+    """
+    server = OpenBaoServer(layout, endpoints, supervisor)
+    server.prepare()
+    api = await resources.enter_async_context(
+        open_openbao_api(endpoints.openbao.url, layout.openbao_ca)
+    )
+    announce("starting OpenBao")
+    initial_token = await server.start(api)
+    spec = bootstrap_spec(PROFILES[endpoints.profile], Deployment())
+    if await bootstrap(server, api, layout, spec, initial_token):
+        announce("OpenBao is set up")
+    supervisor.attend(server.keep_audit_file_small())
+    return server
+
+
+async def _wait_until_ready(stack: Stack, supervisor: Supervisor, announce: Announce) -> None:
+    waiting = list(stack.options.services)
+
+    async def all_are_ready() -> bool:
+        for name in tuple(waiting):
+            if await stack.is_ready(name):
+                waiting.remove(name)
+                announce(f"{name} is ready")
+        return not waiting
+
+    def part() -> str:
+        return ", ".join(waiting)
+
+    involved = [supervisor.children[name] for name in waiting]
+    await wait_until(all_are_ready, within=_READY_WITHIN, part=part, involved=involved)
+
+
+def _check(options: StackOptions, layout: Layout) -> None:
+    if options.profile not in PROFILES:
+        raise ConfigError(
+            f"there is no profile {options.profile!r}: use one of {', '.join(sorted(PROFILES))}"
+        )
+    if unknown := set(options.services) - set(SERVICES):
+        raise ConfigError(f"there is no service {', '.join(sorted(unknown))}")
+    find_openbao()
+    find_nats_server()
+    existing = read_endpoints(layout)
+    if existing is not None and existing.profile != options.profile:
+        raise StackProfileError(asked=options.profile, existing=existing.profile)
+    try:
+        layout.root.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(layout.root).free
+    except OSError as err:
+        raise ConfigError(f"cannot use {layout.root}: {err.strerror}") from err
+    if free < _LEAST_DISK:
+        raise DiskSpaceError(f"only {free >> 20} MB are free at {layout.root}")
+
+
+def _provide_manifest(layout: Layout) -> None:
+    make_private_directory(layout.service(METADATA))
+    if not layout.acl_file.exists():
+        source = next((path for path in _MANIFESTS if path.is_file()), None)
+        if source is None:
+            raise ConfigError("the installation lacks the default ACL manifest")
+        shutil.copyfile(source, layout.acl_file)

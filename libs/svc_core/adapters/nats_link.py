@@ -1,0 +1,309 @@
+"""One connection to one NATS server: the unit that `NatsConnection` swaps.
+
+A link never reconnects by itself. When it is lost its waiters fail at once and its owner opens
+another, so nothing is buffered out of sight and a message has exactly one way to be repeated.
+"""
+
+import asyncio
+import re
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import structlog
+from nats import errors as nats_errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from svc_core.errors import AccessDeniedError, BusError, OversizedMessageError
+
+log = structlog.get_logger()
+
+_VIOLATION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
+_NO_RESPONDERS: Final = "503"
+_PING_INTERVAL_S: Final = 5
+_MAX_PINGS: Final = 2
+_NETWORK_ERRORS: Final = (
+    nats_errors.Error,
+    OSError,
+    ssl.SSLError,
+    TimeoutError,
+    asyncio.IncompleteReadError,
+)
+
+
+Callback = Callable[[Msg], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCredentials:
+    """The certificate a link is made with."""
+
+    context: ssl.SSLContext
+    issuer: str
+    chain_pem: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTarget:
+    """Where and as whom to connect."""
+
+    url: str
+    credentials: LinkCredentials
+    inbox_prefix: str
+    name: str
+    connect_timeout_s: float
+
+
+class NatsLink:
+    """A live connection with its own acknowledgement inbox."""
+
+    def __init__(self, client: Client, target: LinkTarget) -> None:
+        self._client = client
+        self._target = target
+        self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
+        self._next_token = 0
+        self._inbox = f"{target.inbox_prefix}.{client._nuid.next().decode()}"  # noqa: SLF001 (nats-py's own generator of unique names)
+        self.lost = asyncio.Event()
+        """Set once the connection is gone, whoever ended it."""
+
+    @classmethod
+    async def open(cls, target: LinkTarget) -> "NatsLink":
+        """Connect, or raise `BusError` / `AccessDeniedError` within the connect time-out."""
+        client = Client()
+        link = cls(client, target)
+        try:
+            async with asyncio.timeout(target.connect_timeout_s):
+                await client.connect(
+                    servers=[target.url],
+                    tls=target.credentials.context,
+                    tls_handshake_first=True,
+                    allow_reconnect=False,
+                    connect_timeout=max(1, int(target.connect_timeout_s)),
+                    inbox_prefix=target.inbox_prefix,
+                    name=target.name,
+                    ping_interval=_PING_INTERVAL_S,
+                    max_outstanding_pings=_MAX_PINGS,
+                    error_cb=link._on_error,
+                    closed_cb=link._on_closed,
+                    disconnected_cb=link._on_closed,
+                )
+                await client.subscribe(f"{link._inbox}.*", cb=link._on_answer)
+                await client.flush()
+        except _NETWORK_ERRORS as err:
+            await _close_quietly(client)
+            if "Authorization Violation" in str(err):
+                raise AccessDeniedError(f"NATS at {target.url} knows no such user") from err
+            raise BusError(f"cannot connect to {target.url}: {_brief(err)}") from err
+        except asyncio.CancelledError:
+            await _close_quietly(client)
+            raise
+        return link
+
+    @property
+    def url(self) -> str:
+        """The server this link goes to."""
+        return self._target.url
+
+    @property
+    def credentials(self) -> LinkCredentials:
+        """The certificate this link was made with."""
+        return self._target.credentials
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is gone."""
+        return self.lost.is_set()
+
+    async def ask(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        timeout_s: float,
+        headers: dict[str, str] | None = None,
+    ) -> Msg:
+        """Publish with a reply inbox and return the answer.
+
+        Raises:
+            BusError: no answer in time, nobody there, or the link was lost meanwhile.
+            AccessDeniedError: the server said that this user may not publish there.
+        """
+        self._next_token += 1
+        reply = f"{self._inbox}.{self._next_token}"
+        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._waiting[reply] = (subject.lower(), answer)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.send(subject, payload, reply=reply, headers=headers)
+                message = await answer
+        except TimeoutError as err:
+            raise BusError(f"no answer on {subject} within {timeout_s} s") from err
+        finally:
+            self._waiting.pop(reply, None)
+        if (message.headers or {}).get("Status") == _NO_RESPONDERS:
+            raise BusError(f"nobody answers on {subject}")
+        return message
+
+    async def ask_until(
+        self, subject: str, payload: bytes, *, timeout_s: float, is_last: Callable[[Msg], bool]
+    ) -> list[Msg]:
+        """Publish once and gather answers up to the one for which ``is_last`` holds.
+
+        Raises:
+            BusError: the last one did not come in time.
+        """
+        gathered: list[Msg] = []
+        async with self._answers(subject, payload) as answers:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    while not is_last(message := await answers.get()):
+                        gathered.append(message)
+            except TimeoutError as err:
+                raise BusError(f"no complete answer on {subject} within {timeout_s} s") from err
+        return gathered
+
+    async def ask_all(
+        self, subject: str, payload: bytes, expected: int, window_s: float
+    ) -> list[Msg]:
+        """Publish once and gather ``expected`` answers, or those that come within ``window_s``."""
+        gathered: list[Msg] = []
+        async with self._answers(subject, payload) as answers:
+            try:
+                async with asyncio.timeout(window_s):
+                    while len(gathered) < expected:
+                        gathered.append(await answers.get())
+            except TimeoutError:
+                log.debug("answers.missing", subject=subject, missing=expected - len(gathered))
+        return [m for m in gathered if (m.headers or {}).get("Status") != _NO_RESPONDERS]
+
+    @asynccontextmanager
+    async def _answers(self, subject: str, payload: bytes) -> AsyncIterator[asyncio.Queue[Msg]]:
+        answers: asyncio.Queue[Msg] = asyncio.Queue()
+
+        async def collect(message: Msg) -> None:
+            answers.put_nowait(message)
+
+        inbox = self.new_inbox()
+        subscription = await self.subscribe(inbox, collect)
+        try:
+            await self.send(subject, payload, reply=inbox)
+            yield answers
+        finally:
+            await self.unsubscribe(subscription)
+
+    async def send(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        reply: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        """Publish without waiting for anything."""
+        if self.is_lost:
+            raise BusError("the connection is gone")
+        try:
+            await self._client.publish(subject, payload, reply=reply, headers=headers)
+        except nats_errors.MaxPayloadError as err:
+            raise OversizedMessageError(f"{len(payload)} bytes are too many for NATS") from err
+        except _NETWORK_ERRORS as err:
+            raise BusError(f"cannot publish on {subject}: {_brief(err)}") from err
+
+    async def subscribe(self, subject: str, callback: Callback, *, queue: str = "") -> Subscription:
+        """Subscribe; ``callback`` is a coroutine function over `Msg`."""
+        try:
+            return await self._client.subscribe(subject, queue=queue, cb=callback)
+        except _NETWORK_ERRORS as err:
+            raise BusError(f"cannot subscribe to {subject}: {_brief(err)}") from err
+
+    async def unsubscribe(self, subscription: Subscription, *, drain: bool = False) -> None:
+        """End a subscription; with ``drain`` what has arrived is still handed over."""
+        if self.is_lost:
+            return
+        try:
+            await (subscription.drain() if drain else subscription.unsubscribe())
+        except _NETWORK_ERRORS:
+            return
+
+    async def flush(self) -> None:
+        """Wait until the server has seen everything sent so far."""
+        try:
+            await self._client.flush(timeout=max(1, int(self._target.connect_timeout_s)))
+        except _NETWORK_ERRORS as err:
+            raise BusError(f"cannot flush to {self.url}: {_brief(err)}") from err
+
+    def new_inbox(self) -> str:
+        """Return a fresh subject under this user's own inbox prefix."""
+        return self._client.new_inbox()
+
+    async def settle(self, *, within_s: float) -> None:
+        """Wait until every `ask` under way has its answer, at most ``within_s``."""
+        if self._waiting and not self.is_lost:
+            await asyncio.wait([f for _, f in self._waiting.values()], timeout=within_s)
+
+    async def close(self) -> None:
+        """Flush what is left and disconnect."""
+        if not self.is_lost:
+            try:
+                await self.flush()
+            except BusError:
+                log.debug("link.flush_failed", url=self.url)
+        await _close_quietly(self._client)
+        self._mark_lost()
+
+    async def _on_answer(self, message: Msg) -> None:
+        _, waiting = self._waiting.get(message.subject, ("", None))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)
+
+    async def _on_error(self, error: Exception) -> None:
+        violation = _VIOLATION.search(str(error).lower())
+        if violation is None:
+            log.debug("link.errored", url=self.url, error=_brief(error))
+            return
+        verb, subject = violation.groups()
+        log.warning("bus.permission_denied", verb=verb, subject=subject)
+        for asked, waiting in self._waiting.values():
+            if asked == subject and not waiting.done():
+                waiting.set_exception(AccessDeniedError(f"NATS forbids {verb} on {subject}"))
+
+    async def _on_closed(self) -> None:
+        self._mark_lost()
+
+    def _mark_lost(self) -> None:
+        self.lost.set()
+        for _, waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(BusError("the connection was lost before the answer came"))
+
+
+def decode_ack(message: Msg) -> tuple[int, bool]:
+    """Return (sequence, was a duplicate) from a JetStream publish acknowledgement.
+
+    Raises:
+        BusError: the acknowledgement carries an error or is none.
+    """
+    try:
+        ack = msgspec.json.decode(message.data)
+        if "error" in ack:
+            raise BusError(f"JetStream refused: {ack['error'].get('description', 'no reason')}")
+        return int(ack["seq"]), bool(ack.get("duplicate", False))
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError) as err:
+        raise BusError("JetStream's acknowledgement cannot be read") from err
+
+
+async def _close_quietly(client: Client) -> None:
+    try:
+        await client.close()
+    except _NETWORK_ERRORS:
+        return
+
+
+def _brief(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    return text[:200]

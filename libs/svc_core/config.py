@@ -1,0 +1,140 @@
+"""Settings every service shares. Values are parsed once, typed, and refuse nonsense together.
+
+Reading files, the environment and mistakes with their place are `svc_core.settings_loader`'s job;
+the domain never sees these models, only the plain values made from them.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from svc_core.domain.durations import parse_duration
+from svc_core.domain.identity import Deployment, instance_name
+from svc_core.domain.profiles import PROFILES, RotationProfile
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+"""ISO-8601 (``PT20M``) or a number with its unit (``20s``, ``15m``, ``3h``, ``14d``, ``250ms``)."""
+
+
+class Section(BaseModel):
+    """A group of settings: frozen, no unknown names, documented by its fields' docstrings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class OpenBaoSettings(Section):
+    """How this process reaches OpenBao and proves who it is."""
+
+    url: str
+    """``https://host:port`` of OpenBao."""
+    ca_file: Path
+    """PEM file of the CA that signed OpenBao's own listener; pinned, long-lived."""
+    role_id_file: Path
+    """File with the AppRole role-id."""
+    secret_id_file: Path
+    """File with the AppRole secret-id; replaced atomically when it rotates, mode 0600."""
+    timeout: Duration = timedelta(seconds=5)
+    """Time-out of one call."""
+    secret_id_period: Duration = timedelta(minutes=5)
+    """How often this instance replaces its secret-id."""
+
+
+class NatsSettings(Section):
+    """How this process reaches the NATS cluster."""
+
+    servers: tuple[str, ...] = Field(min_length=1)
+    """``tls://host:port`` of every node."""
+    publish_window: int = Field(default=512, ge=1, le=16384)
+    """Publishes that may wait for their acknowledgement at a time."""
+    connect_timeout: Duration = timedelta(seconds=3)
+    """Time-out of one connection attempt."""
+    ack_timeout: Duration = timedelta(seconds=1)
+    """How long one attempt waits for the broker's acknowledgement before it is repeated."""
+    publish_deadline: Duration = timedelta(seconds=30)
+    """How long one publish is repeated before it fails."""
+
+
+class TrustSettings(Section):
+    """What was pinned out of band, before anything was received."""
+
+    operator_key_file: Path
+    """The operator's ML-DSA-87 public key, raw 2,592 bytes in base64."""
+    metadata_identities_file: Path
+    """The operator-signed list of Metadata's public identity keys."""
+
+
+class AdminSettings(Section):
+    """The HTTPS listener with health, readiness and metrics."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(ge=1, le=65535)
+    """Port to listen on."""
+    dns_names: tuple[str, ...] = ("localhost",)
+    """DNS names in the listener's certificate."""
+    ip_addresses: tuple[str, ...] = ("127.0.0.1",)
+    """IP addresses in the listener's certificate."""
+
+
+class LogSettings(Section):
+    """Where structured events go."""
+
+    file: Path | None = None
+    """JSON lines are appended here; without it they go to standard output."""
+    level: str = "info"
+    """``debug``, ``info``, ``warning`` or ``error``."""
+
+    @field_validator("level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value not in {"debug", "info", "warning", "error"}:
+            raise ValueError("level must be debug, info, warning or error")
+        return value
+
+
+class ServiceSettings(Section):
+    """What every service needs; each service's own settings extend it."""
+
+    profile: str = "testing"
+    """Rotation profile: ``demo``, ``testing`` or ``production``; the same everywhere."""
+    trust_domain: str = "securetransport.local"
+    """Trust domain of every SPIFFE id."""
+    namespace: str = "default"
+    """Namespace of every SPIFFE id."""
+    instance: str = ""
+    """Name of this instance; empty: made once and kept in the state directory."""
+    state_dir: Path
+    """Identity keys and what must survive a restart; mode 0700."""
+    tls_dir: Path
+    """Symlink to the current directory with ``cert.pem`` and ``key.pem`` of the NATS identity."""
+    openbao: OpenBaoSettings
+    nats: NatsSettings
+    trust: TrustSettings
+    admin: AdminSettings
+    log: LogSettings = LogSettings()
+    drain: Duration = timedelta(seconds=5)
+    """How long a stop may take to finish what was begun."""
+
+    @field_validator("profile")
+    @classmethod
+    def _known_profile(cls, value: str) -> str:
+        if value not in PROFILES:
+            raise ValueError(f"profile must be one of {', '.join(sorted(PROFILES))}")
+        return value
+
+    @field_validator("instance")
+    @classmethod
+    def _legal_instance(cls, value: str) -> str:
+        return instance_name(value) if value else value
+
+    @property
+    def rotation(self) -> RotationProfile:
+        """The profile's schedules and derived times."""
+        return PROFILES[self.profile]
+
+    @property
+    def deployment(self) -> Deployment:
+        """The start of every SPIFFE id."""
+        return Deployment(self.trust_domain, self.namespace)

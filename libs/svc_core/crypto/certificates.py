@@ -1,0 +1,165 @@
+"""Leaf keys, requests for their certificates, and the check of what came back.
+
+Keys are EC P-256 and leave this module as PKCS8 PEM in `SecretBytes`. Names are carried in the
+subject alternative name only; the subject stays empty.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from ipaddress import ip_address
+from itertools import pairwise
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from svc_core.domain.secrets import SecretBytes
+from svc_core.errors import TlsMaterialError
+
+_ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+# 64 bits more than the order has, so that the reduction leaves no bias (FIPS 186-5, A.2.1).
+_SCALAR_DRAW: Final = 40
+_BEGIN: Final = "-----BEGIN CERTIFICATE-----"
+_END: Final = "-----END CERTIFICATE-----"
+
+
+def new_leaf_key(entropy: Callable[[int], bytes]) -> SecretBytes:
+    """Return a new EC P-256 private key as PKCS8 PEM, its scalar drawn from ``entropy``."""
+    scalar = int.from_bytes(entropy(_SCALAR_DRAW), "big") % (_ORDER - 1) + 1
+    key = ec.derive_private_key(scalar, ec.SECP256R1())
+    return SecretBytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+
+
+def certificate_request(
+    key_pem: SecretBytes,
+    *,
+    uris: Sequence[str] = (),
+    dns: Sequence[str] = (),
+    ips: Sequence[str] = (),
+) -> str:
+    """Return a PEM certificate request for exactly these names, with an empty subject.
+
+    Raises:
+        ValueError: no name at all, or one that is no URI, DNS name or IP address.
+        TlsMaterialError: ``key_pem`` is no EC private key.
+    """
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
+    names += [x509.DNSName(name) for name in dns]
+    names += [x509.IPAddress(ip_address(address)) for address in ips]
+    if not names:
+        raise ValueError("a certificate request needs a name")
+    request = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([]))
+        .add_extension(x509.SubjectAlternativeName(names), critical=True)
+        .sign(_private_key(key_pem), SHA256())
+    )
+    return request.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def fingerprint(pem: str) -> str:
+    """Return the SHA-256 of the first certificate's DER, in lower-case hex.
+
+    Raises:
+        TlsMaterialError: ``pem`` is not whole certificates.
+    """
+    return _certificates(pem, "certificate")[0].fingerprint(SHA256()).hex()
+
+
+def not_before(pem: str) -> datetime:
+    """Return when the first certificate in ``pem`` begins to be valid, in UTC."""
+    return _certificates(pem, "certificate")[0].not_valid_before_utc
+
+
+def not_after(pem: str) -> datetime:
+    """Return when the first certificate in ``pem`` stops being valid, in UTC."""
+    return _certificates(pem, "certificate")[0].not_valid_after_utc
+
+
+def check_material(
+    cert_pem: str, key_pem: SecretBytes, trust_pem: str, *, now: datetime, server: bool
+) -> None:
+    """Refuse a certificate that would not stand in a handshake as it is.
+
+    Args:
+        cert_pem: leaf first, then the intermediate that signed it.
+        key_pem: the leaf's private key.
+        trust_pem: every certificate a peer trusts; at least one signed the leaf.
+        now: aware; the time of the handshake.
+        server: True for a server's certificate, False for a client's.
+
+    Raises:
+        TlsMaterialError: with the reason; nothing in it is secret.
+    """
+    chain = _certificates(cert_pem, "certificate")
+    leaf = chain[0]
+    if _private_key(key_pem).public_key() != leaf.public_key():
+        raise TlsMaterialError("the private key is not the certificate's")
+    _check_valid(leaf, "the certificate", now)
+    _check_purpose(leaf, server=server)
+    for issued, issuer in pairwise(chain):
+        if not _issued_by(issued, issuer):
+            raise TlsMaterialError("the chain is out of order or has a gap")
+    trusted = [c for c in _certificates(trust_pem, "trust file") if _issued_by(leaf, c)]
+    if not trusted:
+        raise TlsMaterialError("the issuer of the certificate is not in the trust file")
+    _check_valid(max(trusted, key=lambda c: c.not_valid_after_utc), "the issuer", now)
+
+
+def _certificates(pem: str, what: str) -> list[x509.Certificate]:
+    try:
+        found = x509.load_pem_x509_certificates(pem.encode())
+    except ValueError as err:
+        raise TlsMaterialError(f"the {what} is no PEM certificate") from err
+    # The parser skips what follows the last whole block, so a cut-off file would pass.
+    if not len(found) == pem.count(_BEGIN) == pem.count(_END):
+        raise TlsMaterialError(f"the {what} is cut off")
+    return found
+
+
+def _private_key(key_pem: SecretBytes) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(key_pem.reveal(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # No cause: the parser's text may quote its input.
+        raise TlsMaterialError("the private key is no PEM key") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TlsMaterialError("the private key is no EC key")
+    return key
+
+
+def _check_valid(certificate: x509.Certificate, what: str, now: datetime) -> None:
+    if now < certificate.not_valid_before_utc:
+        raise TlsMaterialError(
+            f"{what} is not valid before {certificate.not_valid_before_utc.isoformat()}"
+        )
+    if now >= certificate.not_valid_after_utc:
+        raise TlsMaterialError(f"{what} expired at {certificate.not_valid_after_utc.isoformat()}")
+
+
+def _check_purpose(leaf: x509.Certificate, *, server: bool) -> None:
+    wanted = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
+    try:
+        usages = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, ValueError) as err:
+        raise TlsMaterialError("the certificate states no extended key usage") from err
+    if wanted not in usages:
+        raise TlsMaterialError(f"the certificate is not for a {'server' if server else 'client'}")
+
+
+def _issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True

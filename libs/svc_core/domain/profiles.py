@@ -1,0 +1,90 @@
+"""Profiles: named presets of the two schedules, and the times derived from them.
+
+The algebra of lifetimes is checked here, at load, so that no combination of settings can make a
+certificate outlive its issuer or a key vanish while messages under it are still welcome.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from svc_core.domain.epochs import EpochSchedule
+
+_BACKDATE_MARGIN: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class RotationProfile:
+    """The one truth about every period, lifetime and tolerance of a deployment."""
+
+    name: str
+    keys: EpochSchedule
+    ca: EpochSchedule
+
+    def __post_init__(self) -> None:
+        if self.leaf_ttl < timedelta(seconds=10):
+            raise ValueError(
+                f"profile {self.name!r} leaves {self.leaf_ttl} for a leaf certificate; "
+                "10 s is the least: lengthen the CA period"
+            )
+
+    @property
+    def skew(self) -> timedelta:
+        """Tolerated difference between any two clocks: a quarter CA period, at most 5 min."""
+        return min(timedelta(minutes=5), self.ca.period / 4)
+
+    @property
+    def backdate(self) -> timedelta:
+        """How far before "now" certificates start to be valid."""
+        return self.skew + _BACKDATE_MARGIN
+
+    @property
+    def leaf_ttl(self) -> timedelta:
+        """Lifetime of a leaf: half of what the issuer's life leaves room for."""
+        return (self.ca.validity - self.ca.period - self.ca.lead - self.skew) / 2
+
+    @property
+    def activation_jitter(self) -> timedelta:
+        """Window over which leaves are renewed after an activation."""
+        return self.ca.period / 40
+
+    @property
+    def heartbeat(self) -> timedelta:
+        """How often an instance says its status: a twentieth of the CA period, 1 to 15 s."""
+        return min(max(self.ca.period / 20, timedelta(seconds=1)), timedelta(seconds=15))
+
+    @property
+    def liveness(self) -> timedelta:
+        """How old a status may be while its instance still counts as live."""
+        return 3 * self.heartbeat
+
+    @property
+    def control_freshness(self) -> timedelta:
+        """How old a control message may be."""
+        return 2 * self.skew + timedelta(seconds=30)
+
+    @property
+    def drain_budget(self) -> timedelta:
+        """How long connections may stay on a predecessor before they are kicked."""
+        return self.ca.period / 4
+
+
+def _schedule(period: timedelta) -> EpochSchedule:
+    return EpochSchedule(period=period, validity=4 * period)
+
+
+PROFILES: Final = {
+    profile.name: profile
+    for profile in (
+        RotationProfile(
+            "demo", keys=_schedule(timedelta(seconds=20)), ca=_schedule(timedelta(seconds=30))
+        ),
+        RotationProfile(
+            "testing", keys=_schedule(timedelta(minutes=15)), ca=_schedule(timedelta(minutes=20))
+        ),
+        RotationProfile(
+            "production", keys=_schedule(timedelta(hours=3)), ca=_schedule(timedelta(hours=6))
+        ),
+    )
+}
+"""The presets by name: ``demo`` 20 s/30 s, ``testing`` 15 min/20 min, ``production`` 3 h/6 h."""

@@ -1,0 +1,43 @@
+"""What an instance says about itself, signed, so that an authority can count acknowledgements."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from svc_core.domain.identity import InstanceName, ServiceName
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """One NATS server as Watcher verified it."""
+
+    name: str
+    version: int
+    """Version of the desired state that this server was verified to run with."""
+    issuer: str
+    """Issuer of the certificate the server was seen to serve."""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStatus:
+    """One instance's signed acknowledgement and heartbeat."""
+
+    service: ServiceName
+    instance: InstanceName
+    boot_id: str
+    sent_at: datetime
+    version: int
+    """Version of the desired state whose trust this instance has taken over."""
+    issuer: str
+    """Issuer of the leaf its live connection uses."""
+    key_epoch: int
+    profile: str
+    servers: tuple[ServerStatus, ...] = ()
+    """Watcher only: every NATS server."""
+    connections: Mapping[str, int] = field(default_factory=dict)
+    """Watcher only: live client connections by issuer name; ``?`` for unknown issuers."""
+
+    def is_live(self, now: datetime, *, within: timedelta) -> bool:
+        """Say whether this status is young enough to count its instance as live."""
+        return now - self.sent_at <= within

@@ -1,0 +1,102 @@
+"""Where things are said: every subject, stream, durable, bucket and OpenBao path, in one place."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from svc_core.domain.identity import InstanceName, ServiceName, Subject
+
+CA_CERT: Final = Subject("metadata.client.ca-cert")
+CA_STREAM: Final = "METADATA_CA_CLIENT"
+BUNDLE_PULL: Final = Subject("metadata.bundle-pull.svc-metadata")
+BUNDLE_WORKERS: Final = "metadata-workers"
+AUTH_REQUEST: Final = Subject("auth.auth-request")
+AUTH_STREAM: Final = "AUTH_STREAM"
+AUTH_DURABLE: Final = "auth-requests"
+RESPONDER: Final = Subject("gatekeeper.responder")
+GATEKEEPER_STREAM: Final = "GATEKEEPER_STREAM"
+GATEKEEPER_DURABLE: Final = "gatekeeper-responder-consumer"
+DEAD_LETTER_STREAM: Final = "DEAD_LETTERS"
+STATUS_BUCKET: Final = "rotation-status"
+STATUS_STREAM: Final = f"KV_{STATUS_BUCKET}"
+
+DESIRED_PATH: Final = "transport/desired"
+JOURNAL_PATH: Final = "transport/journal"
+KEYS_PATH: Final = "transport/keys"
+
+
+def bundle_push(service: ServiceName) -> Subject:
+    """Return the subject on which ``service`` is told that a newer bundle exists."""
+    return Subject(f"metadata.bundle-push.svc-{service}")
+
+
+def dead_letters(service: ServiceName) -> Subject:
+    """Return the subject that takes the messages ``service`` had to refuse."""
+    return Subject(f"dlq.{service}")
+
+
+def status_key(service: ServiceName, instance: InstanceName) -> str:
+    """Return the subject of one instance's status in the status bucket."""
+    return f"$KV.{STATUS_BUCKET}.{service}.{instance}"
+
+
+def inbox_prefix(account: str) -> str:
+    """Return the inbox prefix of one NATS user; nobody else may subscribe under it."""
+    return f"_INBOX_{account}"
+
+
+def identity_path(service: ServiceName, instance: InstanceName) -> str:
+    """Return the create-only path where an instance registers its public keys."""
+    return f"identities/{service}/{instance}"
+
+
+def is_data_topic(topic: Subject) -> bool:
+    """Say whether messages on ``topic`` are sealed under a topic key, and not the authority's own."""
+    return not topic.startswith("metadata.")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One stream as Metadata declares it; sizes in bytes."""
+
+    name: str
+    subjects: tuple[str, ...]
+    max_age: timedelta
+    max_bytes: int
+    max_message: int
+    max_per_subject: int = -1
+    is_bucket: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DurableSpec:
+    """One durable pull consumer as Metadata declares it."""
+
+    stream: str
+    name: str
+    filter_subject: Subject
+    ack_wait: timedelta
+    max_ack_pending: int = 1000
+
+
+_MIB: Final = 1 << 20
+
+STREAMS: Final = (
+    StreamSpec(CA_STREAM, (CA_CERT,), timedelta(hours=24), 8 * _MIB, 96 << 10, max_per_subject=4),
+    StreamSpec(AUTH_STREAM, (AUTH_REQUEST,), timedelta(hours=1), 128 * _MIB, 64 << 10),
+    StreamSpec(GATEKEEPER_STREAM, (RESPONDER,), timedelta(hours=1), 128 * _MIB, 64 << 10),
+    StreamSpec(DEAD_LETTER_STREAM, ("dlq.*",), timedelta(days=7), 64 * _MIB, 128 << 10),
+    StreamSpec(
+        STATUS_STREAM,
+        (f"$KV.{STATUS_BUCKET}.>",),
+        timedelta(hours=24),
+        16 * _MIB,
+        32 << 10,
+        max_per_subject=1,
+        is_bucket=True,
+    ),
+)
+DURABLES: Final = (
+    DurableSpec(AUTH_STREAM, AUTH_DURABLE, AUTH_REQUEST, timedelta(seconds=10)),
+    DurableSpec(GATEKEEPER_STREAM, GATEKEEPER_DURABLE, RESPONDER, timedelta(seconds=10)),
+)

@@ -1,0 +1,268 @@
+"""The error taxonomy every layer shares.
+
+An error's class decides two things once, so that no caller inspects text: its stable ``code``
+(for logs, metrics and people) and its `Disposition` (what a loop does about it). Attributes hold
+facts; messages are built from them and never contain key material.
+"""
+
+from enum import Enum
+from typing import ClassVar
+
+
+class Disposition(Enum):
+    """What a loop does with an error."""
+
+    RETRY = "retry"
+    """The same call may succeed later: back off, then repeat."""
+    REJECT = "reject"
+    """This input will never succeed: terminate it, dead-letter it, carry on."""
+    FATAL = "fatal"
+    """This process cannot continue: let the task group end."""
+
+
+class SvcError(Exception):
+    """Base of every error this project raises on purpose."""
+
+    code: ClassVar[str] = "internal.unclassified"
+    disposition: ClassVar[Disposition] = Disposition.FATAL
+    advice: ClassVar[str] = ""
+    """What a person can do next; empty where nothing but waiting helps."""
+
+
+# --- configuration -----------------------------------------------------------------------------
+
+
+class ConfigError(SvcError):
+    """The process cannot start as it is configured (exit code 2)."""
+
+    code = "config.invalid"
+    disposition = Disposition.FATAL
+
+
+class ProfileMismatchError(ConfigError):
+    """The authority runs another rotation profile than this process is configured for."""
+
+    code = "config.profile_mismatch"
+    advice = "set the same `profile` in both configuration files and start again"
+
+    def __init__(self, *, configured: str, announced: str) -> None:
+        super().__init__(f"profile is {configured!r} here but {announced!r} at the authority")
+        self.configured = configured
+        self.announced = announced
+
+
+# --- dependencies ------------------------------------------------------------------------------
+
+
+class DependencyError(SvcError):
+    """NATS, OpenBao or Kubernetes did not answer, or answered that it cannot now."""
+
+    code = "dependency.unavailable"
+    disposition = Disposition.RETRY
+
+
+class SecretStoreError(DependencyError):
+    """OpenBao did not answer in time or answered with a server error."""
+
+    code = "dependency.openbao"
+
+
+class BusError(DependencyError):
+    """NATS did not answer in time, or is not connected."""
+
+    code = "dependency.nats"
+
+
+class ReloadError(DependencyError):
+    """A NATS server refused or did not take over new material; it runs on with the old."""
+
+    code = "nats.reload_failed"
+
+
+class StaleWriteError(SvcError):
+    """A check-and-set write met another version than it expected."""
+
+    code = "store.stale_write"
+    disposition = Disposition.RETRY
+
+
+class AlreadyExistsError(StaleWriteError):
+    """A create-only path exists already."""
+
+    code = "store.already_exists"
+
+
+class NotFoundError(SvcError):
+    """What was asked for does not exist (yet)."""
+
+    code = "store.not_found"
+    disposition = Disposition.RETRY
+
+
+class RequestRefusedError(SvcError):
+    """A server understood the request and refused it; the same request will fail again."""
+
+    code = "dependency.refused"
+    disposition = Disposition.RETRY
+
+
+class AccessDeniedError(SvcError):
+    """A server refused this process's identity or permissions."""
+
+    code = "access.denied"
+    disposition = Disposition.RETRY
+    advice = "check the policy, the AppRole and whether the service has been revoked"
+
+
+class KeyNotAvailableError(SvcError):
+    """A key this service should have is not here yet; a newer bundle may bring it."""
+
+    code = "key.not_available"
+    disposition = Disposition.RETRY
+
+
+class ReplayWindowFullError(SvcError):
+    """More messages are in their freshness window than may be remembered: slow down."""
+
+    code = "message.replay_window_full"
+    disposition = Disposition.RETRY
+
+
+# --- input -------------------------------------------------------------------------------------
+
+
+class RejectedError(SvcError):
+    """Base of everything that is wrong with one input and will stay wrong."""
+
+    code = "input.rejected"
+    disposition = Disposition.REJECT
+
+
+class MalformedMessageError(RejectedError):
+    """Bytes that are no message of this kind."""
+
+    code = "message.malformed"
+
+
+class OversizedMessageError(MalformedMessageError):
+    """More bytes than the limit for this kind of message."""
+
+    code = "message.oversized"
+
+
+class VerificationError(RejectedError):
+    """A cryptographic check failed. One class, one text, no cause: no oracle."""
+
+    code = "message.verification_failed"
+
+    def __init__(self) -> None:
+        super().__init__("verification failed")
+
+
+class TopicMismatchError(RejectedError):
+    """The message says another topic than the handler it reached was configured for."""
+
+    code = "message.topic_mismatch"
+
+
+class ProducerNotAllowedError(RejectedError):
+    """The signer may not produce on this topic."""
+
+    code = "message.producer_not_allowed"
+
+
+class UnknownKeyError(RejectedError):
+    """The message names a key this service does not have, also after asking for it."""
+
+    code = "message.unknown_key"
+
+
+class KeyExpiredError(RejectedError):
+    """The message names a key whose life is over."""
+
+    code = "message.key_expired"
+
+
+class AlgorithmMismatchError(RejectedError):
+    """The message names another algorithm than its key has."""
+
+    code = "message.algorithm_mismatch"
+
+
+class StaleMessageError(RejectedError):
+    """The message is older than its kind allows."""
+
+    code = "message.stale"
+
+
+class FutureMessageError(RejectedError):
+    """The message was made later than the tolerated clock skew allows."""
+
+    code = "message.from_the_future"
+
+
+class ReplayError(RejectedError):
+    """A request that was already answered came again."""
+
+    code = "message.replayed"
+
+
+class PermissionDeniedError(RejectedError):
+    """This service may not do that with this topic."""
+
+    code = "topic.permission_denied"
+
+
+class BundleRollbackError(RejectedError):
+    """A bundle or desired state with a lower version than the one in use."""
+
+    code = "bundle.rollback"
+
+
+class BundleExpiredError(RejectedError):
+    """A bundle whose life is over (a freeze attack, or a clock far off)."""
+
+    code = "bundle.expired"
+
+
+class BundleRecipientError(RejectedError):
+    """A bundle made for another service or instance."""
+
+    code = "bundle.recipient"
+
+
+class IdentityError(RejectedError):
+    """A signer that is not registered, is revoked, or is not who it says."""
+
+    code = "identity.refused"
+
+
+class TlsMaterialError(RejectedError):
+    """Certificate material that is incomplete, mismatched, expired or for someone else."""
+
+    code = "tls.material_refused"
+
+
+# --- internal ----------------------------------------------------------------------------------
+
+
+class ProtocolOrderError(SvcError):
+    """A state machine was asked for a move it does not have."""
+
+    code = "protocol.order"
+    disposition = Disposition.FATAL
+
+
+class StorageFullError(SvcError):
+    """A disk has no room left for what must be recorded before anything else happens."""
+
+    code = "storage.full"
+    disposition = Disposition.FATAL
+    advice = "free some disk space, then start again"
+
+
+class LoopExitedError(SvcError):
+    """A loop that was meant to run for ever returned: a bug."""
+
+    code = "loop.exited"
+    disposition = Disposition.FATAL

@@ -1,0 +1,160 @@
+"""Following the bundle: pull the keys this service may have, before they are needed.
+
+A pull proves who asks (identity key), opens only here (fresh ML-KEM key, dropped after use), and
+is accepted only from a pinned identity of Metadata, for this nonce, recipient and profile, and
+never with a version below one already used.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from svc_core.crypto import contexts, sealing
+from svc_core.crypto.kdf import labelled_info
+from svc_core.crypto.kem import KemKey
+from svc_core.domain.bundle import BundleRequest, ServiceBundle, check_bundle
+from svc_core.domain.identity import InstanceName, ServiceName
+from svc_core.domain.secrets import SecretBytes
+from svc_core.domain.subjects import BUNDLE_PULL
+from svc_core.errors import BundleRecipientError, BusError, VerificationError
+from svc_core.flows.secure_channel import SecureChannel
+from svc_core.flows.statements import Author, Statements
+from svc_core.ports.bus import Bus
+from svc_core.runtime.surroundings import Surroundings
+from svc_core.runtime.wakeup import Wakeup
+from svc_core.wire import bundle_exchange, framing, service_bundle
+from svc_core.wire.bundle_exchange import BundleReply, SignedRequest
+
+log = structlog.get_logger()
+
+_KEM_SEED: Final = 64
+_PULL_TIMEOUT: Final = timedelta(seconds=3)
+_DRAW: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Who pulls, and the identity it proves itself with."""
+
+    service: ServiceName
+    instance: InstanceName
+    author: Author
+
+
+class BundleFollower:
+    """The loop that keeps the channel's keys ahead of every boundary."""
+
+    name: Final = "bundle_following"
+
+    def __init__(
+        self,
+        recipient: Recipient,
+        bus: Bus,
+        channel: SecureChannel,
+        statements: Statements,
+        around: Surroundings,
+    ) -> None:
+        self._recipient = recipient
+        self._bus = bus
+        self._channel = channel
+        self._statements = statements
+        self._clock = around.clock
+        self._entropy = around.entropy
+        self._profile = around.profile
+        self._health = around.health
+        self.hinted = Wakeup()
+        """Set to pull at once; a lost hint costs at most one period."""
+        self.adopted = Wakeup()
+        """Set whenever newer keys are in use."""
+        channel.refresh = self.pull
+
+    async def run(self) -> None:
+        """Pull now, at a jittered time in every lead, and whenever a hint says so; for ever."""
+        while True:
+            await self.pull()
+            self._health.beat(self.name, f"version {self._channel.version}")
+            await self.hinted.wait(self._until_next_pull().total_seconds())
+
+    async def pull(self) -> None:
+        """Ask for the newest bundle and adopt it.
+
+        Raises:
+            BusError: Metadata did not answer.
+            RejectedError: the answer is not one to trust; the keys in use stay in use.
+        """
+        kem = KemKey.from_seed(SecretBytes(self._entropy(_KEM_SEED)))
+        request = BundleRequest(
+            self._recipient.service,
+            self._recipient.instance,
+            kem.public,
+            self._entropy(bundle_exchange.NONCE_SIZE),
+            self._clock.now(),
+        )
+        signature = await self._recipient.author.sign_bytes(
+            bundle_exchange.request_signing_input(request), context=contexts.BUNDLE_REQUEST
+        )
+        raw = await self._bus.request(
+            BUNDLE_PULL,
+            bundle_exchange.encode_request(SignedRequest(request, signature)),
+            timeout=_PULL_TIMEOUT,
+        )
+        if refusal := bundle_exchange.decode_refusal(raw):
+            raise BusError(f"Metadata gave no bundle: {refusal}")
+        bundle = await self._opened(bundle_exchange.decode_reply(raw), request, kem)
+        self._adopt(bundle)
+
+    async def _opened(
+        self, reply: BundleReply, request: BundleRequest, kem: KemKey
+    ) -> ServiceBundle:
+        if reply.nonce != request.nonce:
+            raise VerificationError
+        if (reply.service, reply.instance) != (request.service, request.instance):
+            raise BundleRecipientError(f"reply is for {reply.service}/{reply.instance}")
+        await self._statements.verify_bytes(
+            reply.signer,
+            reply.signature,
+            bundle_exchange.reply_signing_input(reply),
+            context=contexts.BUNDLE_REPLY,
+        )
+        encoded = sealing.unseal(
+            kem.decapsulate(reply.encapsulation),
+            framing.decode(reply.sealed),
+            info=labelled_info(
+                contexts.SEAL_BUNDLE, reply.service.encode(), reply.instance.encode()
+            ),
+            aad=bundle_exchange.reply_aad(reply),
+        )
+        bundle = service_bundle.decode(encoded)
+        if bundle.version != reply.version:
+            raise VerificationError
+        return bundle
+
+    def _adopt(self, bundle: ServiceBundle) -> None:
+        check_bundle(
+            bundle,
+            service=self._recipient.service,
+            profile=self._profile.name,
+            newest_version=self._channel.version,
+            now=self._clock.now(),
+        )
+        is_newer = bundle.version > self._channel.version
+        self._channel.adopt(bundle.ring, bundle.version)
+        if is_newer:
+            self.adopted.set()
+            log.info("bundle.adopted", version=bundle.version, newest_epoch=bundle.key_epoch)
+
+    def _until_next_pull(self) -> timedelta:
+        now = self._clock.now()
+        schedule = self._profile.keys
+        boundary = schedule.starts(schedule.current(now).next())
+        wanted = self._in_lead(boundary)
+        if wanted <= now:
+            wanted = self._in_lead(boundary + schedule.period)
+        return wanted - now
+
+    def _in_lead(self, boundary: datetime) -> datetime:
+        """Return a time in the second and third quarter of the lead, when the keys are made."""
+        share = 0.25 + 0.5 * int.from_bytes(self._entropy(2), "big") / _DRAW
+        return boundary - self._profile.keys.lead * (1 - share)

@@ -1,0 +1,84 @@
+"""Reading the one truth: the newest signed `DesiredState`, from NATS or from OpenBao.
+
+NATS is asked first because it is near; OpenBao is the truth and the way back when NATS cannot be
+reached. Whatever comes is verified and ordered by version, so an old copy changes nothing.
+"""
+
+import structlog
+
+from svc_core.crypto import contexts
+from svc_core.domain.desired import DesiredState
+from svc_core.domain.subjects import CA_CERT, CA_STREAM, DESIRED_PATH
+from svc_core.errors import BusError, ProfileMismatchError, RejectedError, SvcError
+from svc_core.flows.statements import Statements
+from svc_core.ports.bus import Bus
+from svc_core.ports.secret_store import SecretStore
+from svc_core.wire import desired as desired_wire
+from svc_core.wire import documents
+from svc_core.wire.documents import SignedDocument
+
+log = structlog.get_logger()
+
+
+class DesiredReader:
+    """Keeps the newest verified desired state this process has seen."""
+
+    def __init__(
+        self, store: SecretStore, bus: Bus | None, statements: Statements, profile: str
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._statements = statements
+        self._profile = profile
+        self.newest: DesiredState | None = None
+
+    async def read(self) -> DesiredState | None:
+        """Return the newest state; None when there is none yet.
+
+        Raises:
+            SecretStoreError: neither NATS nor OpenBao answered.
+            ProfileMismatchError: the authority runs another profile.
+        """
+        found = await self._from_bus() or await self._from_store()
+        if found is not None:
+            await self._consider(found)
+        return self.newest
+
+    async def read_hinted(self, *, above: int) -> DesiredState | None:
+        """Read after a hint that there is a version above ``above``.
+
+        A direct read is answered by any replica of the stream, so it can be behind the hint that
+        caused it; OpenBao, which is written first, is not.
+        """
+        newest = await self.read()
+        if newest is not None and newest.version > above:
+            return newest
+        found = await self._from_store()
+        if found is not None:
+            await self._consider(found)
+        return self.newest
+
+    async def _from_bus(self) -> SignedDocument | None:
+        if self._bus is None:
+            return None
+        try:
+            message = await self._bus.fetch_last(CA_STREAM, CA_CERT)
+            return None if message is None else documents.decode(message.payload)
+        except (BusError, RejectedError) as err:
+            log.debug("desired.not_on_bus", code=err.code)
+            return None
+        except SvcError as err:
+            log.warning("desired.bus_refused", code=err.code, reason=str(err))
+            return None
+
+    async def _from_store(self) -> SignedDocument | None:
+        entry = await self._store.fetch(DESIRED_PATH)
+        return None if entry is None else documents.decode_entry(entry.data)
+
+    async def _consider(self, document: SignedDocument) -> None:
+        body = await self._statements.verified(document, context=contexts.DESIRED_STATE)
+        state = desired_wire.decode(body)
+        if state.profile != self._profile:
+            raise ProfileMismatchError(configured=self._profile, announced=state.profile)
+        if self.newest is None or state.version > self.newest.version:
+            self.newest = state

@@ -1,0 +1,238 @@
+"""`SecureChannel`: payloads in, signed and sealed messages out, and the other way round.
+
+Opening checks in this order: size, form, topic, producer, key known and not expired, algorithm,
+signature, freshness; only then it decrypts. Each refusal is an error of its own. What was seen
+before is the consumer's business (`svc_core.domain.replay`), since it depends on the durable.
+
+A refusal that rests on what this side's key ring lacks is final only if the ring was asked for
+again some time after the message was made: keys and permissions reach producers and consumers
+moments apart, and a good message must not be lost to that.
+"""
+
+from concurrent.futures import Executor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Final, Self
+
+from svc_core.domain.identity import ServiceName, Subject
+from svc_core.domain.keys import KeyRing
+from svc_core.domain.profiles import RotationProfile
+from svc_core.errors import (
+    KeyNotAvailableError,
+    MalformedMessageError,
+    PermissionDeniedError,
+    ProducerNotAllowedError,
+    RejectedError,
+    TopicMismatchError,
+    UnknownKeyError,
+)
+from svc_core.flows.admission import (
+    OpeningKeys,
+    ParsedKeys,
+    SealingKeys,
+    admit,
+    choose_sealing_keys,
+)
+from svc_core.flows.key_refresh import KeyRefresh, Refresh
+from svc_core.flows.message_crypto import (
+    Acceptance,
+    OpenJob,
+    SealJob,
+    open_message,
+    seal_message,
+)
+from svc_core.ports.time import Clock, Entropy
+from svc_core.runtime.grouped_worker import GroupedWorker, each
+from svc_core.wire import signed_message
+from svc_core.wire.signed_message import SignedMessage
+
+SETTLING_TIME: Final = timedelta(seconds=2)
+"""How far apart the same change may reach a producer and a consumer of a topic."""
+# What a ring that is behind would wrongly refuse.
+_LACKING: Final = (UnknownKeyError, ProducerNotAllowedError, PermissionDeniedError)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMessage:
+    """A message that passed every check."""
+
+    message_id: str
+    message_type: str
+    signer: ServiceName
+    sent_at: datetime
+    key_epoch: int
+    payload: bytes = field(repr=False)
+    valid_until: datetime
+    """From then on the message would be refused as expired: how long to remember its id."""
+
+
+class SecureChannel:
+    """Seals and opens messages with the keys of one service; used from one event loop.
+
+    Leaving the context waits for the work in the worker threads.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        entropy: Entropy,
+        profile: RotationProfile,
+        service: ServiceName,
+        workers: Executor,
+    ) -> None:
+        """Make a channel without keys; `adopt` gives it some.
+
+        Args:
+            clock: wall and monotonic time.
+            entropy: for salts and nonces; called from worker threads.
+            profile: the schedules and the tolerated skew.
+            service: who seals.
+            workers: threads for the cryptography; not owned.
+        """
+        self._clock = clock
+        self._entropy = entropy
+        self._profile = profile
+        self._service = service
+        self._sealing: GroupedWorker[SealJob, bytes] = GroupedWorker(each(seal_message), workers)
+        self._opening: GroupedWorker[OpenJob, bytes] = GroupedWorker(each(open_message), workers)
+        self._parsed = ParsedKeys()
+        self._key_refresh = KeyRefresh(clock)
+        self._ring: KeyRing | None = None
+        self._lifetime = AsyncExitStack()
+        self.version: int = 0
+        """Version of the bundle in use; 0 before the first."""
+        self.refresh: Refresh | None = None
+        """Called when keys are missing; must end in `adopt`. Without it a refusal is final."""
+
+    async def __aenter__(self) -> Self:
+        await self._lifetime.enter_async_context(self._sealing)
+        await self._lifetime.enter_async_context(self._opening)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._lifetime.aclose()
+
+    @property
+    def ring(self) -> KeyRing:
+        """Return the keys in use, or raise `KeyNotAvailableError` before the first bundle."""
+        if self._ring is None:
+            raise KeyNotAvailableError(f"{self._service} has no keys yet")
+        return self._ring
+
+    def adopt(self, ring: KeyRing, version: int) -> None:
+        """Use ``ring`` from now on; messages in the worker threads end with the keys they have.
+
+        Whether the bundle may be taken (`svc_core.domain.bundle.check_bundle`) is decided before.
+        """
+        self._ring = ring
+        self.version = version
+        self._parsed = ParsedKeys()
+
+    async def seal(
+        self, topic: Subject, payload: bytes, *, message_type: str, message_id: str
+    ) -> bytes:
+        """Return ``payload`` as a message on ``topic``, sealed, signed and encoded.
+
+        Args:
+            topic: where it will be published; it cannot be opened elsewhere.
+            payload: up to about 58 KiB, so that the message stays within 64 KiB.
+            message_type: 1 to 200 printable ASCII characters, like ``message_id``.
+            message_id: unique per signer for as long as the keys are valid.
+
+        Raises:
+            PermissionDeniedError: this service may not produce on ``topic``.
+            KeyNotAvailableError: there is no key to seal with yet (retry).
+            ValueError: the message would be too large.
+        """
+        now = self._clock.now()
+        keys = await self._sealing_keys(topic, now)
+        header = SignedMessage(
+            message_id=message_id,
+            message_type=message_type,
+            ca_epoch=self._profile.ca.current(now).number,
+            key_epoch=keys.signing_key.epoch.number,
+            signer=self._service,
+            signer_key_id=keys.signing_key.epoch.number,
+            sent_at=now,
+            signature=b"",
+            topic=topic,
+            encrypt_key_id=keys.topic_key.key_id,
+            payload_type=message_type,
+            payload=b"",
+            algorithm=keys.signing_key.algorithm,
+        )
+        signer = self._parsed.signer(keys.signing_key)
+        return await self._sealing.submit(
+            SealJob(header, payload, keys.topic_key, signer, self._entropy)
+        )
+
+    async def open(self, raw: bytes, topic: Subject) -> OpenedMessage:
+        """Return the message in ``raw``, or refuse it.
+
+        Args:
+            raw: as delivered.
+            topic: what the handler was configured for, never the subject of the delivery.
+
+        Raises:
+            RejectedError: one of its subclasses per check; the message will never be good.
+            KeyNotAvailableError: it may be good once this side has newer keys (retry).
+        """
+        message = signed_message.decode(raw)
+        if message.batch_proof is not None:
+            raise MalformedMessageError("batch proofs are not in use")
+        if message.topic != topic:
+            raise TopicMismatchError(f"message for {message.topic} on {topic}")
+        keys = await self._opening_keys(message)
+        job = OpenJob(
+            message,
+            keys.topic_key,
+            self._parsed.verifier(keys.verify_key),
+            Acceptance(self._clock.now(), keys.verify_key.not_before, self._profile.skew),
+        )
+        payload = await self._opening.submit(job)
+        return OpenedMessage(
+            message_id=message.message_id,
+            message_type=message.message_type,
+            signer=message.signer,
+            sent_at=message.sent_at,
+            key_epoch=message.key_epoch,
+            payload=payload,
+            valid_until=keys.not_after,
+        )
+
+    async def _sealing_keys(self, topic: Subject, now: datetime) -> SealingKeys:
+        schedule = self._profile.keys
+        try:
+            return choose_sealing_keys(self.ring, topic, schedule=schedule, now=now)
+        except (PermissionDeniedError, KeyNotAvailableError) as err:
+            await self._ask_for_keys(err)
+        return choose_sealing_keys(self.ring, topic, schedule=schedule, now=now)
+
+    async def _opening_keys(self, message: SignedMessage) -> OpeningKeys:
+        try:
+            return admit(self.ring, message, now=self._clock.now())
+        except (*_LACKING, KeyNotAvailableError) as err:
+            await self._ask_for_keys(err)
+        try:
+            return admit(self.ring, message, now=self._clock.now())
+        except _LACKING as err:
+            if self._may_be_behind(message.sent_at):
+                raise KeyNotAvailableError("newer keys may still arrive") from err
+            raise
+
+    async def _ask_for_keys(self, refusal: RejectedError | KeyNotAvailableError) -> None:
+        if self.refresh is None:
+            raise refusal
+        await self._key_refresh.ask(self.refresh)
+
+    def _may_be_behind(self, sent_at: datetime) -> bool:
+        asked_at = self._key_refresh.asked_at
+        is_plausible = sent_at <= self._clock.now() + self._profile.skew
+        return is_plausible and (asked_at is None or asked_at < sent_at + SETTLING_TIME)

@@ -1,0 +1,67 @@
+"""Saying how this instance is: a signed acknowledgement and heartbeat in the status bucket."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from svc_core.crypto import contexts
+from svc_core.domain.identity import InstanceName, ServiceName
+from svc_core.domain.status import InstanceStatus
+from svc_core.domain.subjects import status_key
+from svc_core.flows.statements import Author
+from svc_core.ports.bus import Bus
+from svc_core.runtime.surroundings import Surroundings
+from svc_core.runtime.wakeup import Wakeup
+from svc_core.wire import documents
+from svc_core.wire import status as status_wire
+
+Observe = Callable[[], InstanceStatus]
+"""Return the status as of now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Who reports."""
+
+    service: ServiceName
+    instance: InstanceName
+    boot_id: str
+    author: Author
+
+
+class StatusReporter:
+    """The loop that publishes this instance's status on change and at every heartbeat."""
+
+    name: Final = "status_reporting"
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        observe: Observe,
+        changed: Wakeup,
+        bus: Bus,
+        around: Surroundings,
+    ) -> None:
+        self._reporter = reporter
+        self._observe = observe
+        self._changed = changed
+        self._bus = bus
+        self._heartbeat_s = around.profile.heartbeat.total_seconds()
+        self._health = around.health
+        self._sent = 0
+
+    async def run(self) -> None:
+        """Report for ever."""
+        key = status_key(self._reporter.service, self._reporter.instance)
+        while True:
+            body = await asyncio.to_thread(status_wire.encode, self._observe())
+            document = await self._reporter.author.sign(body, context=contexts.INSTANCE_STATUS)
+            self._sent += 1
+            await self._bus.publish(
+                key,
+                documents.encode(document),
+                message_id=f"{self._reporter.instance}.{self._reporter.boot_id}.{self._sent}",
+            )
+            self._health.beat(self.name)
+            await self._changed.wait(self._heartbeat_s)

@@ -1,0 +1,1 @@
+"""asyncio mechanics that know nothing of the domain: supervision, health, logs, workers."""

@@ -1,0 +1,151 @@
+"""`GroupedWorker`: many small jobs, few hops between the event loop and a worker thread.
+
+Self-clocked: what queues while one group is being worked on is the next group. An idle worker
+starts at once with a group of one, so nothing waits for a timer; a busy one pays one hop for up to
+``limit`` jobs. Who submits while the queue is full waits.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from types import TracebackType
+from typing import Final, Generic, Self, TypeVar
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+GROUP_LIMIT: Final = 64
+QUEUE_LIMIT: Final = 1024
+_CLOSED: Final = "the worker is closed"
+
+
+def each(function: Callable[[In], Out]) -> Callable[[Sequence[In]], list[Out | Exception]]:
+    """Return a function over a group that applies ``function`` to each job on its own.
+
+    A job's exception becomes its result, so that it reaches the one who submitted it.
+    """
+
+    def work(jobs: Sequence[In]) -> list[Out | Exception]:
+        return [_attempt(function, job) for job in jobs]
+
+    return work
+
+
+def _attempt(function: Callable[[In], Out], job: In) -> Out | Exception:
+    try:
+        return function(job)
+    except Exception as err:  # noqa: BLE001 (handed on to whoever submitted the job)
+        return err
+
+
+class GroupedWorker(Generic[In, Out]):
+    """Runs one group at a time in ``executor``; used from one event loop.
+
+    Leaving the context fails what is still queued and waits for the group at work.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Sequence[In]], Sequence[Out | Exception]],
+        executor: Executor,
+        limit: int = GROUP_LIMIT,
+        *,
+        queue_limit: int = QUEUE_LIMIT,
+    ) -> None:
+        """Make a worker.
+
+        Args:
+            function: called in a worker thread with 1 to ``limit`` jobs; one result per job.
+            executor: where it runs; not owned.
+            limit: most jobs of one group.
+            queue_limit: most jobs queued or at work; more wait in `submit`.
+        """
+        self._function = function
+        self._executor = executor
+        self._limit = limit
+        self._queue: deque[tuple[In, asyncio.Future[Out]]] = deque()
+        self._room = asyncio.Semaphore(queue_limit)
+        self._at_work: asyncio.Future[Sequence[Out | Exception]] | None = None
+        self._is_closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._is_closed = True
+        _fail([result for _, result in self._queue], RuntimeError(_CLOSED))
+        self._queue.clear()
+        if self._at_work is not None:
+            await asyncio.wait([self._at_work])
+
+    async def submit(self, job: In) -> Out:
+        """Return the result of ``job``, or raise its exception.
+
+        Cancelled while queued, the job is dropped; cancelled while at work, its result is.
+
+        Raises:
+            RuntimeError: the worker is closed.
+        """
+        async with self._room:
+            if self._is_closed:
+                raise RuntimeError(_CLOSED)
+            result: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
+            self._queue.append((job, result))
+            if self._at_work is None:
+                self._start_group()
+            return await result
+
+    def _start_group(self) -> None:
+        group: list[tuple[In, asyncio.Future[Out]]] = []
+        while self._queue and len(group) < self._limit:
+            job, result = self._queue.popleft()
+            if not result.done():
+                group.append((job, result))
+        if not group:
+            return
+        results = [result for _, result in group]
+        try:
+            self._at_work = asyncio.get_running_loop().run_in_executor(
+                self._executor, self._function, [job for job, _ in group]
+            )
+        except RuntimeError as err:  # the executor has been shut down
+            _fail(results, err)
+            return
+        self._at_work.add_done_callback(lambda done: self._finish_group(results, done))
+
+    def _finish_group(
+        self,
+        results: list[asyncio.Future[Out]],
+        done: asyncio.Future[Sequence[Out | Exception]],
+    ) -> None:
+        self._at_work = None
+        if done.cancelled():
+            _fail(results, RuntimeError(_CLOSED))
+        elif (err := done.exception()) is not None:
+            _fail(results, err)
+        else:
+            _deliver(results, done.result())
+        self._start_group()
+
+
+def _fail(results: Sequence[asyncio.Future[Out]], err: BaseException) -> None:
+    for result in results:
+        if not result.done():
+            result.set_exception(err)
+
+
+def _deliver(results: Sequence[asyncio.Future[Out]], outcomes: Sequence[Out | Exception]) -> None:
+    if len(outcomes) != len(results):
+        _fail(results, RuntimeError("a group gave another number of results than it had jobs"))
+        return
+    for result, outcome in zip(results, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            _fail([result], outcome)
+        elif not result.done():
+            result.set_result(outcome)

@@ -1,0 +1,109 @@
+"""`DesiredState` as canonical JSON: readable where it is stored, the same bytes everywhere."""
+
+from typing import Final
+
+import msgspec
+
+from svc_core.domain.desired import DesiredState, TopicGrant, TrustedIssuer
+from svc_core.wire.documents import decode_json, encode_json
+from svc_core.wire.fields import (
+    read_instant,
+    read_service,
+    read_subject,
+    read_token,
+    require,
+    write_instant,
+)
+
+FORMAT: Final = "desired-state/1"
+
+
+class _Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    epoch: int
+    pem: str
+    route_pem: str
+    not_after: str
+
+
+class _Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    publish: list[str]
+    subscribe: list[str]
+
+
+class _Desired(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    format: str
+    version: int
+    profile: str
+    active: str
+    issuers: list[_Issuer]
+    root_pem: str
+    grants: dict[str, _Grant]
+    kicked_issuers: list[str]
+    made_at: str
+
+
+def encode(desired: DesiredState) -> bytes:
+    """Return ``desired`` as canonical JSON, the body of a signed document."""
+    return encode_json(
+        _Desired(
+            format=FORMAT,
+            version=desired.version,
+            profile=desired.profile,
+            active=desired.active,
+            issuers=[
+                _Issuer(i.name, i.epoch, i.pem, i.route_pem, write_instant(i.not_after))
+                for i in desired.issuers
+            ],
+            root_pem=desired.root_pem,
+            grants={
+                service: _Grant(list(grant.publish), list(grant.subscribe))
+                for service, grant in desired.grants.items()
+            },
+            kicked_issuers=list(desired.kicked_issuers),
+            made_at=write_instant(desired.made_at),
+        )
+    )
+
+
+def decode(body: bytes) -> DesiredState:
+    """Return the desired state in ``body``, whose signature has been checked before.
+
+    Raises:
+        MalformedMessageError: no desired state, or one whose active issuer is not trusted.
+    """
+    document = decode_json(body, _Desired)
+    require(document.format == FORMAT, "unknown format of a desired state")
+    require(document.version >= 1, "versions count from 1")
+    issuers = tuple(_issuer(i) for i in document.issuers)
+    names = {i.name for i in issuers}
+    require(len(names) == len(issuers), "an issuer is named twice")
+    require(document.active in names, "the active issuer is not in the trusted set")
+    return DesiredState(
+        version=document.version,
+        profile=read_token(document.profile, "profile"),
+        active=document.active,
+        issuers=issuers,
+        root_pem=document.root_pem,
+        grants={read_service(name): _grant(grant) for name, grant in document.grants.items()},
+        kicked_issuers=tuple(read_token(n, "issuer name") for n in document.kicked_issuers),
+        made_at=read_instant(document.made_at),
+    )
+
+
+def _issuer(issuer: _Issuer) -> TrustedIssuer:
+    require(issuer.epoch >= 0, "an epoch is negative")
+    return TrustedIssuer(
+        name=read_token(issuer.name, "issuer name"),
+        epoch=issuer.epoch,
+        pem=issuer.pem,
+        route_pem=issuer.route_pem,
+        not_after=read_instant(issuer.not_after),
+    )
+
+
+def _grant(grant: _Grant) -> TopicGrant:
+    return TopicGrant(
+        publish=tuple(read_subject(text) for text in grant.publish),
+        subscribe=tuple(read_subject(text) for text in grant.subscribe),
+    )

@@ -1,0 +1,1 @@
+"""The four services; each is a composition of loops on `svc_core`."""

@@ -1,0 +1,1 @@
+"""The secret that responses are derived from."""

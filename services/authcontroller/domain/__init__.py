@@ -1,0 +1,1 @@
+"""The rules of the decision, and what the reports say: pure."""

@@ -1,0 +1,1 @@
+"""Requests in, responses out; no I/O of their own."""

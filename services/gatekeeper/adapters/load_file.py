@@ -1,0 +1,80 @@
+"""`LoadFile`: reads the load order from a JSON file whenever that may have changed."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import structlog
+from watchfiles import awatch
+
+from svc_core.domain.load_order import LoadOrder, decode
+from svc_core.errors import MalformedMessageError
+
+log = structlog.get_logger()
+
+_DEBOUNCE_MS: Final = 50
+_STEP_MS: Final = 10
+_REREAD_MS: Final = 1000
+
+Replace = Callable[[LoadOrder | None], bool]
+"""Take over an order and return whether it is another one than before."""
+
+
+class LoadFile:
+    """The loop that follows the file; a file that makes no sense changes nothing.
+
+    The directory is watched, since a file is replaced and not written to. It is read again every
+    second all the same: a watch can be lost in silence.
+    """
+
+    name: Final = "load_orders"
+
+    def __init__(self, path: Path, replace: Replace, *, without: LoadOrder | None) -> None:
+        """Follow ``path``.
+
+        Args:
+            path: the file; it may come and go.
+            replace: told of every order read.
+            without: the order while there is no file.
+        """
+        self._path = path
+        self._replace = replace
+        self._without = without
+        self._refused = ""
+
+    async def run(self) -> None:
+        """Follow the file for ever."""
+        self._read()
+        async for _ in awatch(
+            self._path.parent,
+            debounce=_DEBOUNCE_MS,
+            step=_STEP_MS,
+            rust_timeout=_REREAD_MS,
+            yield_on_timeout=True,
+            recursive=False,
+        ):
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            self._take(self._without)
+            return
+        except (OSError, UnicodeDecodeError) as err:
+            self._refuse(str(err))
+            return
+        try:
+            self._take(decode(text))
+        except MalformedMessageError as err:
+            self._refuse(str(err))
+
+    def _take(self, order: LoadOrder | None) -> None:
+        self._refused = ""
+        if self._replace(order):
+            log.info("load.ordered", rate=order.rate if order else 0)
+
+    def _refuse(self, reason: str) -> None:
+        if reason != self._refused:
+            log.warning("load.order_refused", reason=reason)
+        self._refused = reason

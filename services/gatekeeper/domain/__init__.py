@@ -1,0 +1,1 @@
+"""What to send when, and what the reports say: pure."""

@@ -1,0 +1,1 @@
+"""Requests out, answers in; no I/O of their own."""

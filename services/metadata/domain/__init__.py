@@ -1,0 +1,1 @@
+"""Decisions of the authority: pure data and functions."""

@@ -1,0 +1,1 @@
+"""What the authority does: reconcile issuers, issue keys, announce, answer pulls."""

@@ -1,0 +1,132 @@
+"""Saying what is wanted: the signed desired state into OpenBao first, then onto NATS."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from services.metadata.domain.journal import Journal
+from services.metadata.ports import StreamDeclaration
+from svc_core.crypto import contexts
+from svc_core.domain.acl import Acl
+from svc_core.domain.desired import DesiredState, TopicGrant
+from svc_core.domain.identity import ServiceName
+from svc_core.domain.subjects import CA_CERT, DESIRED_PATH, DURABLES, STREAMS
+from svc_core.errors import BusError
+from svc_core.flows.statements import Author
+from svc_core.ports.bus import Bus
+from svc_core.ports.secret_store import SecretStore
+from svc_core.runtime.surroundings import Surroundings
+from svc_core.runtime.wakeup import Wakeup
+from svc_core.wire import desired as desired_wire
+from svc_core.wire import documents
+from svc_core.wire.documents import SignedDocument
+
+log = structlog.get_logger()
+
+_LOOK_AGAIN_S: Final = 1.0
+
+
+def grants_of(acl: Acl) -> Mapping[ServiceName, TopicGrant]:
+    """Return the permissions as the desired state carries them."""
+    return {
+        service: TopicGrant(tuple(sorted(p.publish)), tuple(sorted(p.subscribe)))
+        for service, p in sorted(acl.services.items())
+    }
+
+
+def desired_state(journal: Journal, acl: Acl, root_pem: str, around: Surroundings) -> DesiredState:
+    """Return what ``journal`` implies that everybody should trust and do."""
+    active = journal.active
+    if active is None:
+        raise ValueError("without an active issuer there is nothing to want")
+    return DesiredState(
+        version=journal.version,
+        profile=around.profile.name,
+        active=active.name,
+        issuers=tuple(i.as_trusted() for i in journal.trusted),
+        root_pem=root_pem,
+        grants=grants_of(acl),
+        kicked_issuers=journal.kicked,
+        made_at=around.clock.now(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """How the streams that carry everything are declared."""
+
+    declaration: StreamDeclaration
+    replicas: int
+
+
+class Announcer:
+    """The loop that repeats on NATS what OpenBao holds, and declares the streams for it."""
+
+    name: Final = "announcer"
+
+    def __init__(
+        self,
+        store: SecretStore,
+        bus: Bus,
+        author: Author,
+        streams: Streams,
+        own_follower: Wakeup,
+        around: Surroundings,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._author = author
+        self._streams = streams
+        self._own_follower = own_follower
+        self._around = around
+        self._newest: SignedDocument | None = None
+        self._newest_version = 0
+        self._said_version = 0
+        self._declared = False
+        self._wakeup = Wakeup()
+
+    async def store(self, state: DesiredState) -> None:
+        """Sign and store ``state``; from then on it is the truth, announced or not.
+
+        Writing regardless of the stored version is safe: only the journal's check-and-set decides
+        who may get here, and readers order by the version inside.
+        """
+        body = desired_wire.encode(state)
+        document = await self._author.sign(body, context=contexts.DESIRED_STATE)
+        await self._store.store(
+            DESIRED_PATH, documents.encode_entry(document), expected_version=None
+        )
+        self._newest, self._newest_version = document, state.version
+        self._wakeup.set()
+        self._own_follower.set()
+        log.info("desired.stored", version=state.version, active=state.active)
+
+    async def run(self) -> None:
+        """Declare and announce for ever."""
+        while True:
+            try:
+                await self._declare()
+                await self._announce()
+                self._around.health.beat(self.name, f"version {self._said_version}")
+            except BusError as err:
+                self._around.health.fail(self.name, str(err))
+            await self._wakeup.wait(_LOOK_AGAIN_S)
+
+    async def _declare(self) -> None:
+        if not self._declared:
+            await self._streams.declaration.declare(
+                STREAMS, DURABLES, replicas=self._streams.replicas
+            )
+            self._declared = True
+            log.info("streams.declared", streams=len(STREAMS), durables=len(DURABLES))
+
+    async def _announce(self) -> None:
+        if self._newest is None or self._newest_version <= self._said_version:
+            return
+        document, version = self._newest, self._newest_version
+        message_id = f"desired.{version}.{document.signature[:8].hex()}"
+        await self._bus.publish(CA_CERT, documents.encode(document), message_id=message_id)
+        self._said_version = version
+        log.info("desired.announced", version=version)

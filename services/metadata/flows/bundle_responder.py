@@ -1,0 +1,160 @@
+"""Answering bundle pulls: identity, freshness, replay and ACL first, then the keys allowed."""
+
+import asyncio
+from dataclasses import replace
+from typing import Final
+
+import structlog
+from cachetools import LRUCache, TTLCache
+
+from services.metadata.domain.key_generations import SigningScheme, assemble_ring
+from services.metadata.flows.instance_keys import InstanceKeys
+from services.metadata.flows.key_issuance import KeyIssuance
+from svc_core.crypto import contexts, sealing
+from svc_core.crypto.kdf import labelled_info
+from svc_core.crypto.kem import encapsulate
+from svc_core.crypto.signing import Algorithm, Signer
+from svc_core.domain.acl import Acl
+from svc_core.domain.bundle import BundleRequest, ServiceBundle
+from svc_core.domain.secrets import SecretBytes
+from svc_core.domain.subjects import BUNDLE_PULL, BUNDLE_WORKERS
+from svc_core.errors import (
+    FutureMessageError,
+    PermissionDeniedError,
+    ReplayError,
+    StaleMessageError,
+    SvcError,
+    UnknownKeyError,
+)
+from svc_core.flows.statements import Author
+from svc_core.ports.bus import Bus
+from svc_core.runtime.surroundings import Surroundings
+from svc_core.wire import bundle_exchange, framing, service_bundle
+from svc_core.wire.bundle_exchange import BundleReply
+
+log = structlog.get_logger()
+
+DATA_ALGORITHM: Final = Algorithm.ML_DSA_65
+_REMEMBERED_NONCES: Final = 65_536
+_CACHED_PUBLICS: Final = 4096
+_EPOCH_SHIFT: Final = 1_000_000
+
+
+class BundleResponder:
+    """The loop that answers ``metadata.bundle-pull.svc-metadata``."""
+
+    name: Final = "bundle_responder"
+
+    def __init__(
+        self,
+        bus: Bus,
+        keys: KeyIssuance,
+        instances: InstanceKeys,
+        acl: Acl,
+        author: Author,
+        around: Surroundings,
+    ) -> None:
+        self._bus = bus
+        self._keys = keys
+        self._instances = instances
+        self._acl = acl
+        self._author = author
+        self._around = around
+        self._nonces: TTLCache[bytes, bool] = TTLCache(
+            _REMEMBERED_NONCES,
+            2 * around.profile.control_freshness.total_seconds(),
+            timer=around.clock.monotonic,
+        )
+        self._publics: LRUCache[bytes, bytes] = LRUCache(_CACHED_PUBLICS)
+
+    async def run(self) -> None:
+        """Answer for ever."""
+        await self._bus.respond(BUNDLE_PULL, BUNDLE_WORKERS, self._respond)
+
+    async def _respond(self, raw: bytes) -> bytes:
+        try:
+            return await self._answer(raw)
+        except SvcError as err:
+            log.warning("bundle.refused", code=err.code, reason=str(err))
+            return bundle_exchange.encode_refusal(err.code)
+
+    async def _answer(self, raw: bytes) -> bytes:
+        signed = bundle_exchange.decode_request(raw)
+        request = signed.request
+        if request.service not in self._acl.services:
+            raise PermissionDeniedError(f"{request.service} is not in the ACL")
+        self._check_fresh(request)
+        verifier = await self._instances.verifier(request.service, request.instance)
+        await asyncio.to_thread(
+            verifier.verify,
+            signed.signature,
+            bundle_exchange.request_signing_input(request),
+            context=contexts.BUNDLE_REQUEST,
+        )
+        if request.nonce in self._nonces:
+            raise ReplayError(f"{request.service}/{request.instance} asked this before")
+        self._nonces[request.nonce] = True
+        bundle = await asyncio.to_thread(self._bundle, request)
+        reply = await asyncio.to_thread(self._sealed, request, bundle)
+        signature = await self._author.sign_bytes(
+            bundle_exchange.reply_signing_input(reply), context=contexts.BUNDLE_REPLY
+        )
+        log.info(
+            "bundle.served", to=f"{request.service}/{request.instance}", version=bundle.version
+        )
+        return bundle_exchange.encode_reply(replace(reply, signature=signature))
+
+    def _check_fresh(self, request: BundleRequest) -> None:
+        age = self._around.clock.now() - request.sent_at
+        if age > self._around.profile.control_freshness:
+            raise StaleMessageError(f"the request is {age.total_seconds():.0f} s old")
+        if -age > self._around.profile.skew:
+            raise FutureMessageError("the request was made in the future")
+
+    def _bundle(self, request: BundleRequest) -> ServiceBundle:
+        generations = self._keys.generations
+        if not generations:
+            raise UnknownKeyError("no keys have been issued yet")
+        schedule = self._around.profile.keys
+        scheme = SigningScheme(DATA_ALGORITHM.value, self._public_of)
+        newest = generations[-1].epoch
+        return ServiceBundle(
+            service=request.service,
+            version=newest.number * _EPOCH_SHIFT,
+            key_epoch=newest.number,
+            profile=self._around.profile.name,
+            created_at=self._around.clock.now(),
+            expires_at=schedule.expires(newest),
+            ring=assemble_ring(request.service, self._acl, generations, schedule, scheme),
+        )
+
+    def _public_of(self, seed: SecretBytes) -> bytes:
+        # Keyed by the seed itself: it never leaves this process's memory either way.
+        key = seed.reveal()
+        public = self._publics.get(key)
+        if public is None:
+            public = Signer.from_seed(DATA_ALGORITHM, seed).public
+            self._publics[key] = public
+        return public
+
+    def _sealed(self, request: BundleRequest, bundle: ServiceBundle) -> BundleReply:
+        encapsulation, secret = encapsulate(request.kem_public)
+        draft = BundleReply(
+            service=request.service,
+            instance=request.instance,
+            nonce=request.nonce,
+            version=bundle.version,
+            encapsulation=encapsulation,
+            sealed=b"",
+            signer=self._author.id,
+        )
+        sealed = sealing.seal(
+            secret,
+            service_bundle.encode(bundle),
+            info=labelled_info(
+                contexts.SEAL_BUNDLE, request.service.encode(), request.instance.encode()
+            ),
+            aad=bundle_exchange.reply_aad(draft),
+            entropy=self._around.entropy,
+        )
+        return replace(draft, sealed=framing.encode(sealed))

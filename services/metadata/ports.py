@@ -1,0 +1,65 @@
+"""Roles only the authority needs: an issuer mint, a key wrap, a server proof, declarations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from svc_core.domain.subjects import DurableSpec, StreamSpec
+from svc_core.domain.tls import TlsMaterial
+
+
+@dataclass(frozen=True, slots=True)
+class MintedIssuer:
+    """The certificates of one issuer, for connections and for routes."""
+
+    pem: str
+    route_pem: str
+    not_after: datetime
+    """The earlier end of the two."""
+
+
+class IssuerMint(Protocol):
+    """Every method may raise `SecretStoreError` (retry) or `AccessDeniedError`."""
+
+    async def mint(self, name: str) -> MintedIssuer:
+        """Make both issuers called ``name``, or find what an earlier attempt made."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Delete issuers and keys called ``name``; no error when they are gone."""
+        ...
+
+    async def fetch_root(self) -> str:
+        """Return the root certificate as PEM."""
+        ...
+
+
+class KeyWrap(Protocol):
+    """Encryption under a key that never leaves OpenBao."""
+
+    async def wrap(self, plaintext: bytes) -> str:
+        """Return the ciphertext as printable text."""
+        ...
+
+    async def unwrap(self, wrapped: str) -> bytes:
+        """Return the plaintext."""
+        ...
+
+
+class ServerProof(Protocol):
+    """A live handshake with every server."""
+
+    async def prove(self, canary: TlsMaterial) -> Sequence[str]:
+        """Connect to every server as the canary; return the servers that failed, with reasons."""
+        ...
+
+
+class StreamDeclaration(Protocol):
+    """Streams and durables as code."""
+
+    async def declare(
+        self, streams: Sequence[StreamSpec], durables: Sequence[DurableSpec], *, replicas: int
+    ) -> None:
+        """Create or update each; raise `BusError` when JetStream cannot now."""
+        ...

@@ -1,0 +1,1 @@
+"""Watcher's hands: directories, the system account, signals, canaries."""

@@ -1,0 +1,1 @@
+"""What a server should have, and how to read what it says: pure."""

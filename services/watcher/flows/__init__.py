@@ -1,0 +1,1 @@
+"""What Watcher does: follow the desired state on every server, and count who uses what."""

@@ -1,0 +1,32 @@
+"""What people watch of the reloads, under the names they know from the prototype's documents."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+RELOADS: Final = "ca_rotation_sighup_total"
+RELOADS_SUCCESS: Final = "ca_rotation_sighup_success_total"
+RELOADS_FAILED: Final = "ca_rotation_sighup_failed_total"
+ORCHESTRATION: Final = "ca_rotation_orchestration_duration_seconds"
+
+_BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class ReloadMetrics:
+    """Counters of the servers' reloads, whichever way they were asked for."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._total = Counter(RELOADS, "Server reloads that were asked for.", registry=registry)
+        self._success = Counter(RELOADS_SUCCESS, "Reloads that were verified.", registry=registry)
+        self._failed = Counter(RELOADS_FAILED, "Reloads that were not.", registry=registry)
+        self.orchestration = Histogram(
+            ORCHESTRATION,
+            "Time from a new version to every server verified.",
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+
+    def reloaded(self, *, error: str) -> None:
+        """Count one reload by its outcome."""
+        self._total.inc()
+        (self._failed if error else self._success).inc()

@@ -1,0 +1,128 @@
+"""Following the desired state on the whole cluster: newest version wins, all servers or none."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from services.watcher.domain.monitoring import ServerFacts
+from services.watcher.domain.server_files import trust_files
+from services.watcher.flows.reload_metrics import ReloadMetrics
+from services.watcher.flows.server_keeping import ServerKeeper
+from services.watcher.ports import FileTarget, SystemAccount
+from svc_core.domain.desired import DesiredState
+from svc_core.domain.status import ServerStatus
+from svc_core.domain.tls import TlsMaterial
+from svc_core.errors import BusError, RejectedError
+from svc_core.flows.desired_reading import DesiredReader
+from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec
+from svc_core.runtime.surroundings import Surroundings
+from svc_core.runtime.wakeup import Wakeup
+
+log = structlog.get_logger()
+
+_LOOK_AGAIN_S: Final = 0.5
+_RETRY_S: Final = 0.25
+
+
+class ServerFollower:
+    """The loop that keeps every server on the newest desired state."""
+
+    name: Final = "server_following"
+
+    def __init__(
+        self,
+        reader: DesiredReader,
+        keepers: Sequence[ServerKeeper],
+        trust: FileTarget,
+        system: SystemAccount,
+        canaries: "Canaries",
+        around: Surroundings,
+    ) -> None:
+        self._reader = reader
+        self._keepers = keepers
+        self._trust = trust
+        self._system = system
+        self._canaries = canaries
+        self._around = around
+        self.hinted = Wakeup()
+        """Set to look at once."""
+        self.acknowledged = Wakeup()
+        """Set whenever a server's state changed."""
+        self.metrics: ReloadMetrics | None = None
+
+    @property
+    def servers(self) -> tuple[ServerStatus, ...]:
+        """Return what is known of every server."""
+        return tuple(keeper.status for keeper in self._keepers)
+
+    async def run(self) -> None:
+        """Follow for ever."""
+        hinted, version = False, 0
+        while True:
+            desired = await (
+                self._reader.read_hinted(above=version) if hinted else self._reader.read()
+            )
+            version = desired.version if desired is not None else 0
+            healthy = desired is not None and await self._follow(desired)
+            if healthy:
+                self._around.health.beat(self.name)
+            hinted = await self.hinted.wait(_LOOK_AGAIN_S if healthy else _RETRY_S)
+
+    async def _follow(self, desired: DesiredState) -> bool:
+        await self._publish_trust(desired)
+        canary = await self._canaries.of_newest(desired)
+        facts = await self._facts()
+        before = self.servers
+        began = self._around.clock.monotonic()
+        reloaded: list[bool] = []
+
+        async def keep(keeper: ServerKeeper) -> None:
+            reloaded.append(await keeper.keep(desired, canary, facts.get(keeper.node.name)))
+
+        async with asyncio.TaskGroup() as group:
+            for keeper in self._keepers:
+                group.create_task(keep(keeper))
+        if self.metrics is not None and any(reloaded):
+            self.metrics.orchestration.observe(self._around.clock.monotonic() - began)
+            for status in self.servers:
+                self.metrics.reloaded(error=status.error)
+        if self.servers != before:
+            self.acknowledged.set()
+        return not any(status.error for status in self.servers)
+
+    async def _publish_trust(self, desired: DesiredState) -> None:
+        files = trust_files(desired)
+        if await self._trust.fetch(tuple(files)) != files:
+            await self._trust.publish(files)
+            log.info("trust.published", version=desired.version)
+
+    async def _facts(self) -> Mapping[str, ServerFacts]:
+        try:
+            return await self._system.fetch_facts()
+        except (BusError, RejectedError):
+            return {}
+
+
+class Canaries:
+    """Leaves that may do nothing, of the newest trusted issuer; renewed when they get old."""
+
+    def __init__(self, issuing: LeafIssuing, spec: LeafSpec, around: Surroundings) -> None:
+        self._issuing = issuing
+        self._spec = spec
+        self._around = around
+        self._canary: TlsMaterial | None = None
+
+    async def of_newest(self, desired: DesiredState) -> TlsMaterial:
+        """Return a canary of the newest issuer in the trusted set, trusting what it trusts."""
+        newest = max(desired.issuers, key=lambda issuer: issuer.epoch)
+        have = self._canary
+        if (
+            have is None
+            or have.issuer != newest.name
+            or have.trust_pem != desired.trust_pem
+            or self._around.clock.now() >= have.renew_at(0.5)
+        ):
+            self._canary = have = await self._issuing.issue(self._spec, desired, newest.name)
+        return have

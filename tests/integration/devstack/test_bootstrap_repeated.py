@@ -1,0 +1,77 @@
+"""The bootstrap when it is not the first: nothing to do, something changed, or interrupted."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devstack.layout import Layout
+from devstack.openbao import OpenBaoFiles
+from svc_core.domain.identity import GATEKEEPER
+from svc_core.errors import AccessDeniedError, SvcError
+from tests.integration.bare_stack import open_bare_openbao
+
+
+@pytest.fixture
+def root() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="st-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder) / "var"
+
+
+async def test_a_second_start_keeps_every_credential(root: Path) -> None:
+    async with open_bare_openbao(root) as first:
+        before = first.settings(GATEKEEPER).secret_id_file.read_text()
+    async with open_bare_openbao(root) as second, second.logged_in(GATEKEEPER):
+        after = second.settings(GATEKEEPER).secret_id_file.read_text()
+
+    assert after == before
+
+
+async def test_a_changed_set_up_is_applied_and_the_way_to_root_closed_again(root: Path) -> None:
+    async with open_bare_openbao(root):
+        pass
+    files = OpenBaoFiles(Layout.at(root).openbao)
+    wanted = files.bootstrap_mark.read_text()
+    files.bootstrap_mark.write_text(json.dumps({"spec": "of an earlier version"}))
+
+    async with open_bare_openbao(root) as openbao, openbao.logged_in(GATEKEEPER) as session:
+        with pytest.raises(SvcError):
+            await session.call("PUT", "sys/generate-root/attempt", {})
+
+    assert files.bootstrap_mark.read_text() == wanted
+
+
+async def test_a_lost_secret_id_is_made_again(root: Path) -> None:
+    async with open_bare_openbao(root) as openbao:
+        lost = openbao.settings(GATEKEEPER).secret_id_file
+    lost.unlink()
+
+    async with open_bare_openbao(root) as openbao, openbao.logged_in(GATEKEEPER):
+        assert lost.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_start_interrupted_before_the_unseal_key_was_kept_begins_anew(root: Path) -> None:
+    async with open_bare_openbao(root):
+        pass
+    files = OpenBaoFiles(Layout.at(root).openbao)
+    files.unseal_key.unlink()
+    files.bootstrap_mark.unlink()
+
+    async with open_bare_openbao(root) as openbao, openbao.logged_in(GATEKEEPER):
+        assert files.unseal_key.exists()
+
+
+async def test_a_lost_unseal_key_of_a_finished_stack_is_an_error(root: Path) -> None:
+    async with open_bare_openbao(root):
+        pass
+    OpenBaoFiles(Layout.at(root).openbao).unseal_key.unlink()
+
+    with pytest.raises(SvcError) as refusal:
+        async with open_bare_openbao(root):
+            pass
+
+    assert refusal.value.code == "stack.damaged"
+    assert not isinstance(refusal.value, AccessDeniedError)

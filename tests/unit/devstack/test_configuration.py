@@ -1,0 +1,105 @@
+"""What the local stack writes is what the services and servers read."""
+
+from pathlib import Path
+
+import pytest
+
+from devstack.bootstrap_spec import APP_ROLES, bootstrap_spec
+from devstack.endpoints import plan_endpoints
+from devstack.identities import ensure_pinned_identities
+from devstack.layout import SERVICES, Layout
+from devstack.nats_nodes import node_config
+from devstack.services import ServicePlan, write_configuration
+from services.gatekeeper.config import GatekeeperSettings
+from services.metadata.config import MetadataSettings
+from svc_core.adapters.pinned import read_pinned_identities
+from svc_core.config import ServiceSettings, TrustSettings
+from svc_core.domain.identity import Deployment
+from svc_core.domain.profiles import PROFILES
+from svc_core.settings_loader import load_settings
+
+
+def plan_at(root: Path) -> ServicePlan:
+    layout = Layout(root)
+    endpoints = plan_endpoints(layout, profile="demo", base_port=None)
+    return ServicePlan(layout, endpoints, Deployment(), replicas=3)
+
+
+@pytest.mark.parametrize(
+    ("service", "model"), [("metadata", MetadataSettings), ("gatekeeper", GatekeeperSettings)]
+)
+def test_a_service_accepts_its_configuration(
+    tmp_path: Path, service: str, model: type[ServiceSettings]
+) -> None:
+    plan = plan_at(tmp_path)
+
+    path = write_configuration(plan, service)
+    settings = load_settings(model, config_file=path, environ={})
+
+    assert settings.profile == "demo"
+    assert settings.deployment == Deployment()
+    assert settings.nats.servers == tuple(node.url for node in plan.endpoints.nats)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_directories_of_a_service_are_its_own(tmp_path: Path, service: str) -> None:
+    write_configuration(plan_at(tmp_path), service)
+
+    assert (tmp_path / service / "state").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_node_dials_the_others_and_reads_what_rotates_from_live(tmp_path: Path) -> None:
+    nodes = plan_at(tmp_path).endpoints.nats
+
+    text = node_config(tmp_path / "n1", nodes[0], nodes, Deployment())
+
+    assert f"127.0.0.1:{nodes[1].route_port}" in text
+    assert text.count(f"127.0.0.1:{nodes[0].route_port}") == 1
+    assert 'include "live/accounts.conf"' in text
+    assert "\nhttp" not in text
+
+
+def test_the_pinned_identities_are_signed_and_stay_the_same(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    ensure_pinned_identities(layout)
+    before = layout.metadata_identities.read_bytes()
+    ensure_pinned_identities(layout)
+
+    trust = TrustSettings(
+        operator_key_file=layout.operator_key,
+        metadata_identities_file=layout.metadata_identities,
+    )
+    assert [identity.id for identity in read_pinned_identities(trust)] == ["metadata-1"]
+    assert layout.metadata_identities.read_bytes() == before
+
+
+def test_a_list_that_is_not_the_operators_is_made_again(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    ensure_pinned_identities(layout)
+    (layout.operator / "identity.seed").unlink()
+    before = layout.metadata_identities.read_bytes()
+
+    ensure_pinned_identities(layout)
+
+    assert layout.metadata_identities.read_bytes() != before
+
+
+def test_every_certificate_role_is_strict() -> None:
+    spec = bootstrap_spec(PROFILES["demo"], Deployment())
+
+    for path, role in spec.roles.items():
+        assert role["allow_any_name"] is False, path
+        assert role["no_store"] is True, path
+        assert role["not_before_duration"] == "67s", path
+        assert role["max_ttl"] == "75s", path
+    assert len(spec.roles) == 12
+
+
+def test_another_profile_or_policy_is_another_set_up() -> None:
+    spec = bootstrap_spec(PROFILES["demo"], Deployment())
+    other = bootstrap_spec(PROFILES["testing"], Deployment())
+
+    assert spec.fingerprint == bootstrap_spec(PROFILES["demo"], Deployment()).fingerprint
+    assert spec.fingerprint != other.fingerprint
+    assert set(spec.policies) == set(APP_ROLES)

@@ -1,0 +1,188 @@
+"""Signed documents and what they carry: desired state, status, list of identities."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from svc_core.domain.identity import GATEKEEPER, InstanceName
+from svc_core.errors import MalformedMessageError
+from svc_core.wire import desired, documents, identities, status
+from svc_core.wire.documents import SignedDocument
+from svc_core.wire.identities import PublicIdentity, SignedIdentities
+from tests.builders import NOW, fixed_bytes, make_desired, make_status
+
+DOCUMENT = SignedDocument(b"body", "metadata-1", b"signature")
+SIGNER = "gatekeeper/gatekeeper-1"
+
+
+def test_a_document_survives_the_wire_and_the_store() -> None:
+    assert documents.decode(documents.encode(DOCUMENT)) == DOCUMENT
+    entry = json.loads(json.dumps(documents.encode_entry(DOCUMENT)))
+    assert documents.decode_entry(entry) == DOCUMENT
+
+
+def test_the_signature_covers_who_signed() -> None:
+    one = documents.signing_input("metadata-1", b"body")
+
+    assert one != documents.signing_input("metadata-2", b"body")
+    assert one != documents.signing_input("metadata-1b", b"ody")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"signer": 7}, id="signer is no text"),
+        pytest.param({"signer": "a b"}, id="signer is no token"),
+        pytest.param({"document": "?"}, id="no base64"),
+        pytest.param({"document": 7}, id="no text"),
+        pytest.param({"signature": "é"}, id="not ASCII"),
+        pytest.param({"more": ""}, id="unknown field"),
+    ],
+)
+def test_an_entry_out_of_its_form_is_an_error(changes: dict[str, object]) -> None:
+    with pytest.raises(MalformedMessageError):
+        documents.decode_entry(documents.encode_entry(DOCUMENT) | changes)
+
+
+@pytest.mark.parametrize("missing", ["document", "signature", "signer"])
+def test_an_incomplete_entry_is_an_error(missing: str) -> None:
+    entry = documents.encode_entry(DOCUMENT)
+    del entry[missing]
+
+    with pytest.raises(MalformedMessageError):
+        documents.decode_entry(entry)
+
+
+def test_a_desired_state_survives() -> None:
+    assert desired.decode(desired.encode(make_desired())) == make_desired()
+
+
+def test_a_desired_state_is_canonical_json() -> None:
+    raw = desired.encode(make_desired())
+
+    expected = json.dumps(
+        json.loads(raw), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+    assert raw.decode() == expected
+
+
+DESIRED = json.loads(desired.encode(make_desired()))
+ISSUER = DESIRED["issuers"][0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"format": "desired-state/2"}, id="another format"),
+        pytest.param({"version": 0}, id="version 0"),
+        pytest.param({"version": "3"}, id="version as text"),
+        pytest.param({"active": "ca-1-1"}, id="active issuer not trusted"),
+        pytest.param({"issuers": []}, id="nobody trusted"),
+        pytest.param({"issuers": [ISSUER, ISSUER], "active": "ca-101-1"}, id="issuer twice"),
+        pytest.param({"issuers": [ISSUER | {"epoch": -1}]}, id="negative epoch"),
+        pytest.param({"grants": {"NOBODY": {"publish": [], "subscribe": []}}}, id="no service"),
+        pytest.param({"grants": {"x": {"publish": ["a.*"], "subscribe": []}}}, id="wildcard"),
+        pytest.param({"made_at": "now"}, id="no instant"),
+        pytest.param({"profile": ""}, id="no profile"),
+        pytest.param({"more": 1}, id="unknown field"),
+    ],
+)
+def test_a_desired_state_out_of_its_form_is_an_error(changes: dict[str, Any]) -> None:
+    raw = json.dumps(DESIRED | changes, sort_keys=True, separators=(",", ":")).encode()
+
+    with pytest.raises(MalformedMessageError):
+        desired.decode(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(json.dumps(DESIRED, sort_keys=True).encode(), id="white space"),
+        pytest.param(desired.encode(make_desired()) + b"\n", id="line end"),
+        pytest.param(b"[" * 200_000, id="deep nesting"),
+        pytest.param(b'{"' + b"\xff" + b'":1}', id="not UTF-8"),
+    ],
+)
+def test_only_the_canonical_form_is_taken(raw: bytes) -> None:
+    with pytest.raises(MalformedMessageError):
+        desired.decode(raw)
+
+
+def test_a_status_survives() -> None:
+    assert status.decode(status.encode(make_status()), signer=SIGNER) == make_status()
+
+
+def test_a_status_speaks_for_its_signer_only() -> None:
+    raw = status.encode(make_status(instance=InstanceName("gatekeeper-2")))
+
+    with pytest.raises(MalformedMessageError, match="speaks for its signer"):
+        status.decode(raw, signer=SIGNER)
+
+
+def test_the_signer_of_a_status_is_service_and_instance() -> None:
+    assert status.signer_of(GATEKEEPER, InstanceName("gatekeeper-1")) == SIGNER
+
+
+@pytest.mark.parametrize("changes", [{"format": "?"}, {"sent_at": ""}, {"boot_id": ""}, {"x": 1}])
+def test_a_status_out_of_its_form_is_an_error(changes: dict[str, Any]) -> None:
+    document = json.loads(status.encode(make_status())) | changes
+    raw = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+    with pytest.raises(MalformedMessageError):
+        status.decode(raw, signer=SIGNER)
+
+
+def test_an_instant_without_a_zone_is_not_written() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        status.encode(make_status(sent_at=NOW.replace(tzinfo=None)))
+
+
+def test_instants_keep_their_microseconds() -> None:
+    late = make_status(sent_at=NOW + timedelta(microseconds=1))
+
+    assert status.decode(status.encode(late), signer=SIGNER) == late
+
+
+IDENTITY = PublicIdentity("metadata-1", "ML-DSA-87", fixed_bytes("public", 2592))
+LISTED = SignedIdentities((IDENTITY,), b"signature")
+
+
+def test_a_list_of_identities_survives() -> None:
+    assert identities.decode(identities.encode(LISTED)) == LISTED
+
+
+def test_the_operators_signature_covers_every_identity_and_their_order() -> None:
+    other = replace(IDENTITY, id="metadata-2")
+
+    inputs = {
+        identities.signing_input(listed)
+        for listed in [(), (IDENTITY,), (other,), (IDENTITY, other), (other, IDENTITY)]
+    }
+
+    assert len(inputs) == 5
+
+
+def test_a_list_may_be_laid_out_by_hand() -> None:
+    raw = json.dumps(json.loads(identities.encode(LISTED)), indent=8).encode()
+
+    assert identities.decode(raw) == LISTED
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        pytest.param((), id="empty"),
+        pytest.param((IDENTITY, IDENTITY), id="twice the same id"),
+        pytest.param((replace(IDENTITY, public=b"short"),), id="key cut off"),
+        pytest.param((replace(IDENTITY, algorithm="RSA"),), id="unknown algorithm"),
+        pytest.param((replace(IDENTITY, id="a b"),), id="no token"),
+    ],
+)
+def test_a_list_out_of_its_form_is_an_error(listed: tuple[PublicIdentity, ...]) -> None:
+    raw = identities.encode(SignedIdentities(listed, b"signature"))
+
+    with pytest.raises(MalformedMessageError):
+        identities.decode(raw)
