@@ -47,12 +47,20 @@ def render() -> str:
 
 
 def _note(events: dict[str, Event], level: str, call: ast.Call, module: str) -> None:
-    if not call.args or not isinstance(call.args[0], ast.Constant):
-        return
-    event = events[str(call.args[0].value)]
-    event.levels.add("error" if level == "exception" else level)
-    event.fields.update(keyword.arg for keyword in call.keywords if keyword.arg)
-    event.modules.add(module)
+    for name in _names(call.args[0]) if call.args else ():
+        event = events[name]
+        event.levels.add("error" if level == "exception" else level)
+        event.fields.update(keyword.arg for keyword in call.keywords if keyword.arg)
+        event.modules.add(module)
+
+
+def _names(node: ast.expr) -> Iterator[str]:
+    """Yield the event's name, or both where one of two is chosen."""
+    if isinstance(node, ast.IfExp):
+        yield from _names(node.body)
+        yield from _names(node.orelse)
+    elif isinstance(node, ast.Constant):
+        yield str(node.value)
 
 
 def _log_calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:

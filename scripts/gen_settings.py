@@ -17,11 +17,12 @@ SERVICES: Final = ("metadata", "watcher", "gatekeeper", "authcontroller")
 INTRODUCTION: Final = """\
 # Settings
 
-One YAML file per service (`--config FILE`, or `ST_CONFIG`), then `ST_…` environment variables, which win.
-Unknown names, duplicate names and values without a unit are errors that say where they are.
-Durations are written `250ms`, `20s`, `15m`, `3h`, `14d` or `PT20M`. Lists in the environment are
-JSON or separated by commas. This page is generated from the models; `just generate` rewrites it.
-"""  # noqa: E501 (a paragraph of the page)
+One YAML file per service (`--config FILE`, or `ST_CONFIG`), then `ST_…` environment variables,
+which win. Unknown names, duplicate names and values without a unit are errors that say where they
+are. Durations are written `250ms`, `20s`, `15m`, `3h`, `14d` or `PT20M`. Lists in the environment
+are JSON or separated by commas. This page is generated from the models; `just generate` rewrites
+it.
+"""
 
 
 def render() -> str:
@@ -48,7 +49,7 @@ def _model(service: str) -> type[BaseModel]:
 
 def _table(model: type[BaseModel], base: type[BaseModel], *, own: bool = False) -> list[str]:
     names = set(base.model_fields) if own else set()
-    rows = [row for row in _rows(model, ()) if row[0].split(".")[0] not in names]
+    rows = [row for row in _rows(model, ()) if row[0].strip("`").split(".")[0] not in names]
     if not rows:
         return ["Nothing of its own."]
     head = ["| setting | environment | default | meaning |", "|---|---|---|---|"]

@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from devstack.children import Child
 from devstack.errors import StackStartError
-from devstack.processes import Child
 
 _INTERVAL_S: Final = 0.03
 _TAIL_LINES: Final = 5

@@ -11,10 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from devstack.children import Child, Program
 from devstack.conditions import wait_until
 from devstack.endpoints import NatsEndpoint, port_of
 from devstack.layout import Layout
-from devstack.processes import Child, Program, Supervisor
+from devstack.processes import Supervisor
 from devstack.programs import find_nats_server
 from svc_core.adapters.files import write_private
 from svc_core.domain.identity import NATS_ROUTE, Deployment

@@ -8,19 +8,20 @@ import asyncio
 import base64
 import shutil
 import signal
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from devstack.children import Child, Program
 from devstack.conditions import Probe, wait_until
-from devstack.endpoints import Endpoints, port_of
+from devstack.endpoints import Endpoints
 from devstack.errors import StackDamagedError
 from devstack.layout import Layout
 from devstack.listener_ca import ensure_listener_tls
 from devstack.openbao_api import OpenBaoApi
-from devstack.processes import Child, Program, Supervisor
-from devstack.programs import Account, find_openbao, unprivileged_account
+from devstack.openbao_files import OpenBaoFiles
+from devstack.processes import Supervisor
+from devstack.programs import find_openbao, unprivileged_account
 from svc_core.adapters.files import make_private_directory, write_private
 from svc_core.domain.secrets import SecretBytes
 from svc_core.errors import SecretStoreError, SvcError
@@ -35,74 +36,6 @@ _AUDIT_CHECK_S: Final = 30.0
 _USABLE: Final = 200
 _UNINITIALISED: Final = 501
 _SEALED: Final = 503
-
-_CONFIG: Final = """\
-ui                = false
-log_level         = "warn"
-cluster_name      = "securetransport"
-api_addr          = "{url}"
-cluster_addr      = "https://127.0.0.1:{cluster_port}"
-default_lease_ttl = "1h"
-max_lease_ttl     = "87600h"
-
-storage "raft" {{
-  path                   = "{data}"
-  node_id                = "local"
-  performance_multiplier = 1
-}}
-
-listener "tcp" {{
-  address                                 = "127.0.0.1:{port}"
-  cluster_address                         = "127.0.0.1:{cluster_port}"
-  tls_cert_file                           = "{tls}/cert.pem"
-  tls_key_file                            = "{tls}/key.pem"
-  tls_min_version                         = "tls13"
-  disable_unauthed_generate_root_endpoints = {root_is_closed}
-}}
-
-audit "file" "requests" {{
-  options {{
-    file_path = "{audit}"
-  }}
-}}
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenBaoFiles:
-    """What OpenBao keeps below its directory."""
-
-    directory: Path
-
-    @property
-    def config(self) -> Path:
-        """``config.hcl``."""
-        return self.directory / "config.hcl"
-
-    @property
-    def data(self) -> Path:
-        """Raft storage."""
-        return self.directory / "data"
-
-    @property
-    def tls(self) -> Path:
-        """The listener's certificate and key."""
-        return self.directory / "tls"
-
-    @property
-    def audit(self) -> Path:
-        """Folder of the audit device's file."""
-        return self.directory / "audit"
-
-    @property
-    def unseal_key(self) -> Path:
-        """The only unseal key, hexadecimal, mode 0600; never readable by OpenBao itself."""
-        return self.directory / "unseal.key"
-
-    @property
-    def bootstrap_mark(self) -> Path:
-        """What was set up by the last complete bootstrap."""
-        return self.directory / "bootstrap.json"
 
 
 class OpenBaoServer:
@@ -141,8 +74,8 @@ class OpenBaoServer:
         ensure_listener_tls(
             files.tls, self._layout.openbao_ca, authority_key, now=datetime.now(UTC)
         )
-        if self.audit_file.exists():
-            _shift(self.audit_file)
+        if self.files.audit_file.exists():
+            _shift(self.files.audit_file)
 
     async def start(self, api: OpenBaoApi) -> SecretBytes | None:
         """Start and unseal; at the first start of all, also initialise.
@@ -188,35 +121,21 @@ class OpenBaoServer:
         """Begin a new audit file whenever the present one is too large; runs for ever."""
         while True:
             await asyncio.sleep(_AUDIT_CHECK_S)
-            if self.audit_file.stat().st_size > _AUDIT_LIMIT:
+            if self.files.audit_file.stat().st_size > _AUDIT_LIMIT:
                 self.shift_audit_file()
 
     def shift_audit_file(self) -> None:
         """Begin a new audit file; one former file is kept."""
-        _shift(self.audit_file)
+        _shift(self.files.audit_file)
         self._supervisor.kill(NAME, signal.SIGHUP)
-
-    @property
-    def audit_file(self) -> Path:
-        """Where OpenBao's audit device writes; it refuses every request when it cannot."""
-        return self.files.audit / "audit.log"
 
     def _launch(self, *, root_is_closed: bool) -> None:
         files = self.files
         program = find_openbao()
-        text = _CONFIG.format(
-            url=self._endpoints.openbao.url,
-            port=port_of(self._endpoints.openbao.url),
-            cluster_port=self._endpoints.openbao.cluster_port,
-            data=files.data,
-            tls=files.tls,
-            audit=self.audit_file,
-            root_is_closed="true" if root_is_closed else "false",
-        )
-        write_private(files.config, text.encode())
-        files.config.chmod(0o644)
+        files.write_config(self._endpoints.openbao, root_is_closed=root_is_closed)
         account = unprivileged_account(program, files.data)
-        _hand_over(files, account)
+        if account is not None:
+            files.hand_over(account)
         self._supervisor.start(
             Program(
                 name=NAME,
@@ -266,18 +185,6 @@ class OpenBaoServer:
 
     def _unseal_key(self) -> str:
         return self.files.unseal_key.read_text().strip()
-
-
-def _hand_over(files: OpenBaoFiles, account: Account | None) -> None:
-    """Give OpenBao what it must read and write; the unseal key stays ours."""
-    if account is None:
-        return
-    shutil.chown(files.tls, account.user, account.group)
-    for path in (files.tls / "cert.pem", files.tls / "key.pem"):
-        shutil.chown(path, account.user, account.group)
-    for directory in (files.data, files.audit):
-        for path in (directory, *directory.rglob("*")):
-            shutil.chown(path, account.user, account.group)
 
 
 def _shift(audit_file: Path) -> None:

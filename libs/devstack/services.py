@@ -11,10 +11,11 @@ from typing import Final
 
 from ruamel.yaml import YAML
 
+from devstack.children import Child, Program
 from devstack.endpoints import Endpoints, port_of
 from devstack.identities import METADATA_INSTANCE
 from devstack.layout import NODES, Layout
-from devstack.processes import Child, Program, Supervisor
+from devstack.processes import Supervisor
 from svc_core.adapters.files import make_private_directory, write_private
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA, WATCHER, Deployment
 

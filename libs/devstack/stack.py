@@ -5,10 +5,8 @@ NATS; Watcher turns that into certificates and files; only then can the NATS nod
 them the services that talk over them. Every wait is bounded and says who kept it waiting.
 """
 
-import errno
-import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,30 +16,23 @@ from devstack.admin import AdminAnswer, fetch_admin
 from devstack.bootstrap import bootstrap
 from devstack.bootstrap_spec import bootstrap_spec
 from devstack.conditions import wait_until
-from devstack.endpoints import Endpoints, plan_endpoints, read_endpoints, write_endpoints
-from devstack.errors import DiskSpaceError, ServiceUnreachableError, StackProfileError
+from devstack.endpoints import Endpoints, plan_endpoints, write_endpoints
+from devstack.errors import ServiceUnreachableError
 from devstack.identities import ensure_pinned_identities
 from devstack.layout import SERVICES, Layout
 from devstack.nats_nodes import prepare_nodes, start_nodes
 from devstack.openbao import OpenBaoServer
 from devstack.openbao_api import open_openbao_api
+from devstack.preflight import check_start, disk_errors_explained, provide_manifest
 from devstack.processes import Announce, Supervisor, open_supervisor
-from devstack.programs import find_nats_server, find_openbao
 from devstack.registry import Registry, stack_lock
 from devstack.services import ServicePlan, start_service
 from devstack.takedown import end_leftovers
-from svc_core.adapters.files import make_private_directory
 from svc_core.domain.identity import METADATA, WATCHER, Deployment
 from svc_core.domain.profiles import PROFILES
-from svc_core.errors import ConfigError
 
-_LEAST_DISK: Final = 200 << 20
 _LIVE_WITHIN: Final = timedelta(seconds=60)
 _READY_WITHIN: Final = timedelta(seconds=60)
-_MANIFESTS: Final = (
-    Path(__file__).with_name("acl.yaml"),
-    Path(__file__).parents[2] / "deploy" / "acl.yaml",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +125,7 @@ async def open_stack(
         StackStartError: a part did not become ready in time.
     """
     layout = Layout.at(options.root)
-    _check(options, layout)
+    check_start(layout, profile=options.profile, services=options.services)
     with stack_lock(layout):
         await end_leftovers(layout, on_progress)
         endpoints = plan_endpoints(layout, profile=options.profile, base_port=options.base_port)
@@ -145,22 +136,10 @@ async def open_stack(
             AsyncExitStack() as resources,
         ):
             stack = Stack(options, layout, endpoints, supervisor)
-            with _disk_errors_explained(layout):
+            with disk_errors_explained(layout):
                 write_endpoints(layout.endpoints_file, endpoints)
                 await _boot(stack, supervisor, resources, on_progress)
             yield stack
-
-
-@contextmanager
-def _disk_errors_explained(layout: Layout) -> Iterator[None]:
-    try:
-        yield
-    except OSError as err:
-        if err.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise DiskSpaceError(f"the disk of {layout.root} is full") from err
-        if err.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise ConfigError(f"cannot write {err.filename}: {err.strerror}") from err
-        raise
 
 
 async def _boot(
@@ -168,7 +147,7 @@ async def _boot(
 ) -> None:
     layout, endpoints, wanted = stack.layout, stack.endpoints, stack.options.services
     deployment = Deployment()
-    _provide_manifest(layout)
+    provide_manifest(layout)
     ensure_pinned_identities(layout)
     prepare_nodes(layout, endpoints.nats, deployment)
     await boot_openbao(layout, endpoints, supervisor, resources, announce)
@@ -233,33 +212,3 @@ async def _wait_until_ready(stack: Stack, supervisor: Supervisor, announce: Anno
 
     involved = [supervisor.children[name] for name in waiting]
     await wait_until(all_are_ready, within=_READY_WITHIN, part=part, involved=involved)
-
-
-def _check(options: StackOptions, layout: Layout) -> None:
-    if options.profile not in PROFILES:
-        raise ConfigError(
-            f"there is no profile {options.profile!r}: use one of {', '.join(sorted(PROFILES))}"
-        )
-    if unknown := set(options.services) - set(SERVICES):
-        raise ConfigError(f"there is no service {', '.join(sorted(unknown))}")
-    find_openbao()
-    find_nats_server()
-    existing = read_endpoints(layout)
-    if existing is not None and existing.profile != options.profile:
-        raise StackProfileError(asked=options.profile, existing=existing.profile)
-    try:
-        layout.root.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(layout.root).free
-    except OSError as err:
-        raise ConfigError(f"cannot use {layout.root}: {err.strerror}") from err
-    if free < _LEAST_DISK:
-        raise DiskSpaceError(f"only {free >> 20} MB are free at {layout.root}")
-
-
-def _provide_manifest(layout: Layout) -> None:
-    make_private_directory(layout.service(METADATA))
-    if not layout.acl_file.exists():
-        source = next((path for path in _MANIFESTS if path.is_file()), None)
-        if source is None:
-            raise ConfigError("the installation lacks the default ACL manifest")
-        shutil.copyfile(source, layout.acl_file)

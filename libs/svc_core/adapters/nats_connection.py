@@ -23,7 +23,7 @@ from svc_core.adapters.nats_link import LinkCredentials, LinkTarget, NatsLink, d
 from svc_core.config import NatsSettings
 from svc_core.domain.identity import Subject
 from svc_core.domain.subjects import inbox_prefix
-from svc_core.errors import AccessDeniedError, BusError, RejectedError
+from svc_core.errors import AccessDeniedError, BusError, TlsMaterialError
 from svc_core.ports.bus import Binding, Handler, Listener, Rejected, Responder, StoredMessage
 from svc_core.ports.time import Entropy
 from svc_core.runtime.backoff import Backoff
@@ -100,11 +100,7 @@ class NatsConnection:
         """
         async with self._changing:
             fresh = await self._open()
-            try:
-                await self._attach_all(fresh)
-            except BusError:
-                await fresh.close()
-                raise
+            await self._attach_new(fresh)
             former, self._current = self._current, fresh
             self._has_link.set()
             self.swaps += 1
@@ -146,8 +142,13 @@ class NatsConnection:
 
     async def request(self, topic: Subject, payload: bytes, *, timeout: timedelta) -> bytes:
         """Ask and return the answer."""
-        link = await self._link_now()
-        return (await link.ask(topic, payload, timeout_s=timeout.total_seconds())).data
+        limit = timeout.total_seconds()
+        try:
+            async with asyncio.timeout(limit):
+                link = await self._link()
+        except TimeoutError as err:
+            raise BusError("not connected to NATS") from err
+        return (await link.ask(topic, payload, timeout_s=limit)).data
 
     async def request_raw(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
         """Ask on any subject, such as JetStream's and the system account's."""
@@ -247,8 +248,11 @@ class NatsConnection:
         for delay in _BACKOFF:
             try:
                 link = await self._open()
-                await self._attach_all(link)
-            except (BusError, AccessDeniedError, RejectedError) as err:
+                await self._attach_new(link)
+            except TlsMaterialError:
+                log.debug("connection.waiting", reason="no certificate yet")
+                await asyncio.sleep(_BACKOFF.first.total_seconds())
+            except (BusError, AccessDeniedError) as err:
                 if not reported:
                     log.warning("connection.failed", code=err.code, reason=str(err))
                     reported = True
@@ -277,10 +281,16 @@ class NatsConnection:
             self._settings.connect_timeout.total_seconds(),
         )
 
-    async def _attach_all(self, link: NatsLink) -> None:
-        for binding in tuple(self._bindings):
-            await binding.attach(link)
-        await link.flush()
+    async def _attach_new(self, link: NatsLink) -> None:
+        """Bring every binding to ``link``; on failure leave nothing of it behind."""
+        try:
+            for binding in tuple(self._bindings):
+                await binding.attach(link)
+            await link.flush()
+        except BusError:
+            await link.close()
+            await self._detach_all(link)
+            raise
 
     async def _detach_all(self, link: NatsLink) -> None:
         async with asyncio.TaskGroup() as group:

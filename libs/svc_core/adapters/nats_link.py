@@ -27,6 +27,7 @@ _VIOLATION: Final = re.compile(r'permissions violation for (publish|subscription
 _NO_RESPONDERS: Final = "503"
 _PING_INTERVAL_S: Final = 5
 _MAX_PINGS: Final = 2
+_CLOSE_S: Final = 1.0
 _NETWORK_ERRORS: Final = (
     nats_errors.Error,
     OSError,
@@ -67,6 +68,7 @@ class NatsLink:
         self._target = target
         self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
         self._next_token = 0
+        self._is_connecting = True
         self._inbox = f"{target.inbox_prefix}.{client._nuid.next().decode()}"  # noqa: SLF001 (nats-py's own generator of unique names)
         self.lost = asyncio.Event()
         """Set once the connection is gone, whoever ended it."""
@@ -92,9 +94,10 @@ class NatsLink:
                     closed_cb=link._on_closed,
                     disconnected_cb=link._on_closed,
                 )
+                link._is_connecting = False
                 await client.subscribe(f"{link._inbox}.*", cb=link._on_answer)
                 await client.flush()
-        except _NETWORK_ERRORS as err:
+        except (*_NETWORK_ERRORS, BusError) as err:
             await _close_quietly(client)
             if "Authorization Violation" in str(err):
                 raise AccessDeniedError(f"NATS at {target.url} knows no such user") from err
@@ -262,6 +265,9 @@ class NatsLink:
             waiting.set_result(message)
 
     async def _on_error(self, error: Exception) -> None:
+        if self._is_connecting:
+            # The client would try again by itself; one link is one attempt.
+            raise BusError(_brief(error)) from error
         violation = _VIOLATION.search(str(error).lower())
         if violation is None:
             log.debug("link.errored", url=self.url, error=_brief(error))
@@ -299,9 +305,11 @@ def decode_ack(message: Msg) -> tuple[int, bool]:
 
 async def _close_quietly(client: Client) -> None:
     try:
-        await client.close()
+        # A peer that answers nothing would hold the TLS shutdown for half a minute.
+        async with asyncio.timeout(_CLOSE_S):
+            await client.close()
     except _NETWORK_ERRORS:
-        return
+        log.debug("link.close_cut")
 
 
 def _brief(error: BaseException) -> str:

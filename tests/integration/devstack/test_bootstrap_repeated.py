@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from devstack.layout import Layout
-from devstack.openbao import OpenBaoFiles
+from devstack.openbao_files import OpenBaoFiles
 from svc_core.domain.identity import GATEKEEPER
 from svc_core.errors import AccessDeniedError, SvcError
 from tests.integration.bare_stack import open_bare_openbao

@@ -17,11 +17,12 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
 
+from devstack.children import Program
 from devstack.conditions import wait_until
 from devstack.endpoints import NatsEndpoint
 from devstack.nats_nodes import node_config
 from devstack.ports import choose_ports
-from devstack.processes import Program, open_supervisor
+from devstack.processes import open_supervisor
 from devstack.programs import find_nats_server
 from devstack.registry import Registry
 from svc_core.adapters.files import publish_directory

@@ -271,10 +271,10 @@ async def test_the_audit_file_can_be_begun_anew_at_any_time(openbao: RunningOpen
     openbao.server.shift_audit_file()
 
     async with openbao.logged_in(GATEKEEPER), asyncio.timeout(5):
-        while not openbao.server.audit_file.exists():
+        while not openbao.server.files.audit_file.exists():
             await asyncio.sleep(0.02)
     async with openbao.logged_in(GATEKEEPER):
-        assert b"auth/approle/login" in openbao.server.audit_file.read_bytes()
+        assert b"auth/approle/login" in openbao.server.files.audit_file.read_bytes()
 
 
 async def test_a_killed_openbao_is_restarted_and_unsealed(openbao: RunningOpenBao) -> None:

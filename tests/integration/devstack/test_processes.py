@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from devstack.children import Child, Program
 from devstack.conditions import wait_until
 from devstack.errors import StackInUseError, StackStartError
 from devstack.layout import Layout
 from devstack.process_ids import ProcessId
-from devstack.processes import Child, Program, Supervisor, open_supervisor
+from devstack.processes import Supervisor, open_supervisor
 from devstack.registry import Registry, read_record, stack_lock
 from devstack.takedown import take_down
 from svc_core.errors import ConfigError

@@ -1,13 +1,13 @@
 """The whole boot, with the services' part of it played by the test, and what keeps it from it."""
 
 import asyncio
-import os
 import shutil
 import signal
 import socket
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from devstack.errors import (
     StackProfileError,
 )
 from devstack.layout import Layout
-from devstack.openbao import OpenBaoFiles
+from devstack.openbao_files import OpenBaoFiles
 from devstack.registry import read_record
 from devstack.stack import Stack, StackOptions, open_stack
 from devstack.takedown import take_down
@@ -103,7 +103,8 @@ async def test_a_cancellation_in_the_middle_of_the_boot_leaves_no_process(root: 
 
     def note(text: str) -> None:
         said.append(text)
-        booting.set()
+        if text == "OpenBao is set up":
+            booting.set()
 
     async def run() -> None:
         async with open_stack(bare(root), note):
@@ -118,7 +119,7 @@ async def test_a_cancellation_in_the_middle_of_the_boot_leaves_no_process(root: 
 
     assert loop.time() - began < 10
     assert read_record(Layout.at(root).stack_file) is None
-    assert not _children_of_this_process()
+    assert not _processes_of(root)
 
 
 async def test_a_second_stack_in_the_same_directory_is_refused(root: Path) -> None:
@@ -190,11 +191,11 @@ async def test_a_missing_program_is_refused_with_the_way_to_get_it(
     assert "pip install" in refusal.value.advice
 
 
-def _children_of_this_process() -> list[str]:
-    listing = Path(f"/proc/{os.getpid()}/task")
-    return [
-        child
-        for task in listing.iterdir()
-        for child in (task / "children").read_text().split()
-        if Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
+def _processes_of(root: Path) -> list[str]:
+    """Return the ids of the processes whose command line names ``root``."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if str(root).encode() in (process / "cmdline").read_bytes():
+                found.append(process.name)
+    return found

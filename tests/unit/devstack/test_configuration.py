@@ -10,8 +10,10 @@ from devstack.identities import ensure_pinned_identities
 from devstack.layout import SERVICES, Layout
 from devstack.nats_nodes import node_config
 from devstack.services import ServicePlan, write_configuration
+from services.authcontroller.config import AuthControllerSettings
 from services.gatekeeper.config import GatekeeperSettings
 from services.metadata.config import MetadataSettings
+from services.watcher.config import WatcherSettings
 from svc_core.adapters.pinned import read_pinned_identities
 from svc_core.config import ServiceSettings, TrustSettings
 from svc_core.domain.identity import Deployment
@@ -26,7 +28,13 @@ def plan_at(root: Path) -> ServicePlan:
 
 
 @pytest.mark.parametrize(
-    ("service", "model"), [("metadata", MetadataSettings), ("gatekeeper", GatekeeperSettings)]
+    ("service", "model"),
+    [
+        ("metadata", MetadataSettings),
+        ("watcher", WatcherSettings),
+        ("gatekeeper", GatekeeperSettings),
+        ("authcontroller", AuthControllerSettings),
+    ],
 )
 def test_a_service_accepts_its_configuration(
     tmp_path: Path, service: str, model: type[ServiceSettings]
