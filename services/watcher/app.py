@@ -13,8 +13,9 @@ from services.watcher.adapters.signals import PidFileSignal
 from services.watcher.adapters.system_account import NatsSystemAccount
 from services.watcher.config import NatsNode, WatcherSettings
 from services.watcher.flows.connection_census import ConnectionCensus
+from services.watcher.flows.material_keeping import MaterialKeeper, ServerNames
 from services.watcher.flows.reload_metrics import ReloadMetrics
-from services.watcher.flows.server_following import Canaries, ServerFollower
+from services.watcher.flows.server_following import Canaries, ServerFollower, ServerGroup
 from services.watcher.flows.server_keeping import ServerKeeper, ServerTools
 from svc_core.domain.identity import CANARY, WATCHER, WATCHER_SYS
 from svc_core.domain.status import InstanceStatus
@@ -39,7 +40,7 @@ async def _loops(kit: ServiceKit[WatcherSettings]) -> AsyncIterator[Sequence[Loo
     system = NatsSystemAccount(system_connection, len(kit.settings.nats_nodes))
     follower = ServerFollower(
         kit.reader,
-        [_keeper(kit, node, system) for node in kit.settings.nats_nodes],
+        [_group(kit, node, system) for node in kit.settings.nats_nodes],
         DirectoryTarget(kit.settings.trust_dir),
         system,
         Canaries(kit.issuing, client_spec(kit.settings, CANARY), kit.around),
@@ -66,14 +67,15 @@ async def _loops(kit: ServiceKit[WatcherSettings]) -> AsyncIterator[Sequence[Loo
         await system_connection.close()
 
 
-def _keeper(
+def _group(
     kit: ServiceKit[WatcherSettings], node: NatsNode, system: NatsSystemAccount
-) -> ServerKeeper:
-    tools = ServerTools(
+) -> ServerGroup:
+    material = MaterialKeeper(
+        ServerNames(node.dns_names, node.ip_addresses),
         DirectoryTarget(node.live_dir),
-        system,
-        PidFileSignal(node.pid_file),
-        LiveServerCheck(),
         kit.issuing,
+        kit.around,
+        kit.settings.deployment,
     )
-    return ServerKeeper(node, tools, kit.around, kit.settings.deployment)
+    tools = ServerTools(system, PidFileSignal(node.pid_file), LiveServerCheck())
+    return ServerGroup(material, [ServerKeeper(node.name, node.url, tools, kit.around)])

@@ -10,7 +10,7 @@ from svc_core.domain.subjects import DurableSpec, StreamSpec
 from svc_core.errors import BusError
 
 _NANOSECONDS: Final = 1_000_000_000
-_TIMEOUT_S: Final = 5.0
+_TIMEOUT_S: Final = 1.5
 _EXISTS_DIFFERENTLY: Final = 10058
 _DUPLICATE_WINDOW_S: Final = 120
 

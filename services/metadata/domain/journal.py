@@ -110,11 +110,9 @@ class Journal:
         version = self.version + 1
         changed = self
         if self.active is not None:
-            changed = changed._with(
-                self.active.moved(IssuerState.DRAINING, now=now, version=version)
-            )
+            changed = self._with(self.active.moved(IssuerState.DRAINING, now=now, version=version))
         issuer = self.issuer(name).moved(IssuerState.ACTIVE, now=now, version=version)
-        return replace(changed._with(issuer), version=version)
+        return replace(Journal._with(changed, issuer), version=version)
 
     def retired(self, name: str, *, now: datetime) -> Self:
         """Take an issuer out of the trusted set."""

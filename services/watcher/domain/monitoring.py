@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from services.watcher.domain.server_files import MATERIAL_TAG
 from svc_core.errors import MalformedMessageError
 
 UNKNOWN: Final = "?"
@@ -19,6 +20,8 @@ class ServerFacts:
     server_id: str
     config_loaded_at: str
     """As the server wrote it; only compared for having moved."""
+    material: str
+    """Digest of the files it has loaded, from its own tag; empty before the first reload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,12 @@ def read_varz(raw: bytes) -> ServerFacts:
     answer = _answer(raw)
     try:
         data, server = answer["data"], answer["server"]
-        return ServerFacts(str(server["name"]), str(server["id"]), str(data["config_load_time"]))
+        return ServerFacts(
+            str(server["name"]),
+            str(server["id"]),
+            str(data["config_load_time"]),
+            _material(data.get("tags") or ()),
+        )
     except (KeyError, TypeError) as err:
         raise MalformedMessageError("VARZ without name, id or load time") from err
 
@@ -84,6 +92,11 @@ def count_by_issuer(
         name = issuer_of(connection, issuers)
         counts[name] = counts.get(name, 0) + 1
     return counts
+
+
+def _material(tags: Iterable[Any]) -> str:
+    marked = (str(tag) for tag in tags if str(tag).startswith(MATERIAL_TAG))
+    return next(marked, "").removeprefix(MATERIAL_TAG)
 
 
 def _answer(raw: bytes) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
 from services.watcher.domain.monitoring import ServerFacts
 from services.watcher.domain.server_files import trust_files
+from services.watcher.flows.material_keeping import MaterialKeeper, PublishedMaterial
 from services.watcher.flows.reload_metrics import ReloadMetrics
 from services.watcher.flows.server_keeping import ServerKeeper
 from services.watcher.ports import FileTarget, SystemAccount
@@ -26,6 +28,14 @@ _LOOK_AGAIN_S: Final = 0.5
 _RETRY_S: Final = 0.25
 
 
+@dataclass(frozen=True, slots=True)
+class ServerGroup:
+    """Servers that read the same files: one each on a machine, all of them in Kubernetes."""
+
+    material: MaterialKeeper
+    servers: Sequence[ServerKeeper]
+
+
 class ServerFollower:
     """The loop that keeps every server on the newest desired state."""
 
@@ -34,14 +44,15 @@ class ServerFollower:
     def __init__(
         self,
         reader: DesiredReader,
-        keepers: Sequence[ServerKeeper],
+        groups: Sequence[ServerGroup],
         trust: FileTarget,
         system: SystemAccount,
         canaries: "Canaries",
         around: Surroundings,
     ) -> None:
         self._reader = reader
-        self._keepers = keepers
+        self._groups = groups
+        self._keepers = [keeper for group in groups for keeper in group.servers]
         self._trust = trust
         self._system = system
         self._canaries = canaries
@@ -78,12 +89,17 @@ class ServerFollower:
         began = self._around.clock.monotonic()
         reloaded: list[bool] = []
 
-        async def keep(keeper: ServerKeeper) -> None:
-            reloaded.append(await keeper.keep(desired, canary, facts.get(keeper.node.name)))
+        async def keep(keeper: ServerKeeper, material: PublishedMaterial) -> None:
+            reloaded.append(await keeper.keep(desired, material, canary, facts.get(keeper.name)))
 
-        async with asyncio.TaskGroup() as group:
-            for keeper in self._keepers:
-                group.create_task(keep(keeper))
+        async def keep_group(servers: ServerGroup, tasks: asyncio.TaskGroup) -> None:
+            material = await servers.material.keep(desired)
+            for keeper in servers.servers:
+                tasks.create_task(keep(keeper, material))
+
+        async with asyncio.TaskGroup() as tasks:
+            for group in self._groups:
+                tasks.create_task(keep_group(group, tasks))
         if self.metrics is not None and any(reloaded):
             self.metrics.orchestration.observe(self._around.clock.monotonic() - began)
             for status in self.servers:
