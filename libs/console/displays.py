@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -96,8 +96,7 @@ class LiveDisplay:
         self._draw()
 
     def _draw(self) -> None:
-        parts = [Text(str(self._scene.phase), style="bold")]
-        body: list[Table | ProgressBar | Text] = [*parts]
+        body: list[RenderableType] = [Text(str(self._scene.phase), style="bold")]
         if self._scene.share is not None:
             body.append(ProgressBar(total=1.0, completed=self._scene.share, width=_BAR_WIDTH))
         if self._scene.services:
@@ -136,35 +135,20 @@ def traffic_of(services: tuple[ServiceView, ...]) -> dict[str, int]:
     return counts
 
 
-def services_table(scene: Scene) -> Table:
-    """Return the table of services, with the traffic below."""
-    counters = " ".join(f"{name} {count}" for name, count in traffic_of(scene.services).items())
-    table = Table(caption=counters, caption_justify="left")
-    for heading in (
-        "service",
-        "pid",
-        "ready",
-        "issuer in use",
-        "key epoch",
-        "restarts",
-        "waits for",
-    ):
-        table.add_column(heading)
+def services_table(scene: Scene) -> Group:
+    """Return the table of services with the traffic, and what services wait for, below."""
+    table = Table("service", "pid", "ready", "issuer", "key epoch", "restarts")
     for view in scene.services:
         restarts = scene.restarts.get(view.name, view.restarts)
-        table.add_row(
-            view.name,
-            _text(view.pid),
-            Text("yes", style="green") if view.is_ready else Text("no", style="red"),
-            view.issuer or "-",
-            _text(view.key_epoch),
-            _text(restarts),
-            Text(view.detail),
-        )
-    others = {n: c for n, c in scene.restarts.items() if c and n not in _names(scene.services)}
-    for name, count in others.items():
-        table.add_row(name, "", "", "", "", str(count), "")
-    return table
+        ready = Text("yes", style="green") if view.is_ready else Text("no", style="red")
+        cells = (_text(view.pid), ready, view.issuer or "-", _text(view.key_epoch), _text(restarts))
+        table.add_row(view.name, *cells)
+    servers = {n: c for n, c in scene.restarts.items() if c and n not in _names(scene.services)}
+    for name, count in servers.items():
+        table.add_row(name, "", "", "", "", str(count))
+    counters = " ".join(f"{name} {count}" for name, count in traffic_of(scene.services).items())
+    waits = (Text(f"{v.name}: {v.detail}", style="red") for v in scene.services if v.detail)
+    return Group(table, Text(counters, style="dim"), *waits)
 
 
 def _names(services: tuple[ServiceView, ...]) -> frozenset[str]:

@@ -14,6 +14,7 @@ MISCONFIGURED: Final = 2
 _BY_SIGNAL: Final = 128
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_WAY_IN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR})
 
 Command = Callable[[], Coroutine[Any, Any, int]]
 
@@ -38,16 +39,20 @@ def run_command(command: Command) -> int:
         that a person can mend before the next start; 130 or 143 after a signal.
     """
     try:
-        return asyncio.run(_until_signalled(command))
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            return runner.run(_until_signalled(command))
     except ConfigError as err:
         return _complain(str(err), err.advice, MISCONFIGURED)
     except SvcError as err:
         return _complain(str(err), err.advice, FAILED)
     except OSError as err:
-        if err.errno not in _NO_ROOM:
+        if err.errno not in _NO_ROOM | _NO_WAY_IN:
             raise
-        where = err.filename or "the stack's disk"
-        return _complain(f"no space left on {where}", "free some disk space", MISCONFIGURED)
+        where = err.filename or "the stack's directory"
+        if err.errno in _NO_ROOM:
+            return _complain(f"no space left for {where}", "free some disk space", MISCONFIGURED)
+        advice = "check its rights, or name another directory with --var"
+        return _complain(f"cannot use {where}: {err.strerror}", advice, MISCONFIGURED)
 
 
 async def _until_signalled(command: Command) -> int:

@@ -94,6 +94,19 @@ class LogSettings(Section):
         return value
 
 
+class KubernetesApiSettings(Section):
+    """How this process reaches the Kubernetes API; the defaults are those of a pod."""
+
+    url: str = ""
+    """``https://host:port``; empty: the API of the cluster this pod runs in."""
+    ca_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
+    """PEM file of the CA that signed the API server's certificate."""
+    token_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    """File with the bearer token; read again for every call, because the kubelet rotates it."""
+    timeout: Duration = timedelta(seconds=5)
+    """Time-out of one call; watches are renewed instead."""
+
+
 class ServiceSettings(Section):
     """What every service needs; each service's own settings extend it."""
 

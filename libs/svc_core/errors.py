@@ -73,10 +73,22 @@ class BusError(DependencyError):
     code = "dependency.nats"
 
 
+class KubernetesError(DependencyError):
+    """The Kubernetes API did not answer in time or answered with a server error."""
+
+    code = "dependency.kubernetes"
+
+
 class ReloadError(DependencyError):
     """A NATS server refused or did not take over new material; it runs on with the old."""
 
     code = "nats.reload_failed"
+
+
+class UntrustedAnswerError(DependencyError):
+    """A dependency answered with what must not be used; what is in use stays in use."""
+
+    code = "dependency.untrusted_answer"
 
 
 class StaleWriteError(SvcError):

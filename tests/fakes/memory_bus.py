@@ -40,6 +40,7 @@ class _Durable:
     taken: int = 0
     """Messages of the stream that were delivered at least once."""
     again: deque[Delivery] = field(default_factory=deque)
+    acked: list[Delivery] = field(default_factory=list)
 
 
 @dataclass
@@ -47,7 +48,6 @@ class MemoryBus:
     """One broker; services in one test share it."""
 
     fault: Fault = lambda _topic, _message_id: None
-    acked: list[Delivery] = field(default_factory=list)
     terminated: list[Delivery] = field(default_factory=list)
     _streams: dict[str, _Stream] = field(default_factory=dict)
     _durables: dict[tuple[str, str], _Durable] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class MemoryBus:
     async def redeliver(self, binding: Binding) -> None:
         """Deliver every acknowledged message again, as after acknowledgements that were lost."""
         durable = self._durables[binding.stream, binding.durable]
-        durable.again.extend(replace(d, deliveries=d.deliveries + 1) for d in self.acked)
+        durable.again.extend(replace(d, deliveries=d.deliveries + 1) for d in durable.acked)
         await self._wake()
 
     # --- inside --------------------------------------------------------------------------------
@@ -149,7 +149,7 @@ class MemoryBus:
                 await on_reject(delivery, err)
                 self.terminated.append(delivery)
             else:
-                self.acked.append(delivery)
+                durable.acked.append(delivery)
 
     async def _next(self, binding: Binding, durable: _Durable) -> Delivery:
         stream = self._named(binding.stream)

@@ -12,7 +12,8 @@ from typing import Final
 import structlog
 
 from svc_core.domain.desired import DesiredState
-from svc_core.errors import SvcError
+from svc_core.domain.tls import TlsMaterial
+from svc_core.errors import SvcError, TlsMaterialError, UntrustedAnswerError
 from svc_core.flows.desired_reading import DesiredReader
 from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec, retrusted
 from svc_core.ports.tls import Movable, TlsSlot
@@ -72,9 +73,16 @@ class CaFollower:
                 self._reader.read_hinted(above=self.version) if hinted else self._reader.read()
             )
             if desired is not None:
-                await self._follow(desired)
+                await self._follow_safely(desired)
                 self._health.beat(self.name, f"version {self.version}")
             hinted = await self.hinted.wait(self._pause().total_seconds())
+
+    async def _follow_safely(self, desired: DesiredState) -> None:
+        try:
+            await self._follow(desired)
+        except TlsMaterialError as err:
+            # Wrong material is wrong input, but what is in use still serves: ask again later.
+            raise UntrustedAnswerError(f"the new certificate cannot be used: {err}") from err
 
     async def _follow(self, desired: DesiredState) -> None:
         if desired.version > self.version:
@@ -84,13 +92,23 @@ class CaFollower:
 
     async def _take_over_trust(self, desired: DesiredState) -> None:
         for identity in self._identities:
-            if identity.slot.material is not None:
-                await identity.slot.adopt(retrusted(identity.slot.material, identity.spec, desired))
+            material = identity.slot.material
+            if material is None:
+                continue
+            if self._is_over(material, desired):
+                await self._renew(identity, desired)
+            else:
+                await identity.slot.adopt(retrusted(material, identity.spec, desired))
         self.version = desired.version
         self.acknowledged.set()
         log.info(
             "trust.adopted", version=desired.version, issuers=[i.name for i in desired.issuers]
         )
+
+    def _is_over(self, material: TlsMaterial, desired: DesiredState) -> bool:
+        """Say whether no trust can make ``material`` stand in a handshake any more."""
+        is_withdrawn = desired.issuer(material.issuer) is None
+        return is_withdrawn or material.remaining(self._clock.now()) <= timedelta(0)
 
     async def _keep(self, identity: FollowedIdentity, desired: DesiredState) -> None:
         now = self._clock.now()
@@ -114,6 +132,7 @@ class CaFollower:
             if identity.move_at is None:
                 identity.move_at = now + self._profile.activation_jitter * self._draw()
             return now >= identity.move_at
+        identity.move_at = None
         return identity.renew_at is None or now >= identity.renew_at
 
     async def _renew(self, identity: FollowedIdentity, desired: DesiredState) -> None:

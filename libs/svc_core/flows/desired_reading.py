@@ -9,7 +9,13 @@ import structlog
 from svc_core.crypto import contexts
 from svc_core.domain.desired import DesiredState
 from svc_core.domain.subjects import CA_CERT, CA_STREAM, DESIRED_PATH
-from svc_core.errors import BusError, ProfileMismatchError, RejectedError, SvcError
+from svc_core.errors import (
+    AccessDeniedError,
+    BusError,
+    ProfileMismatchError,
+    RejectedError,
+    UntrustedAnswerError,
+)
 from svc_core.flows.statements import Statements
 from svc_core.ports.bus import Bus
 from svc_core.ports.secret_store import SecretStore
@@ -37,11 +43,11 @@ class DesiredReader:
 
         Raises:
             SecretStoreError: neither NATS nor OpenBao answered.
+            UntrustedAnswerError: what OpenBao holds is not the authority's.
             ProfileMismatchError: the authority runs another profile.
         """
-        found = await self._from_bus() or await self._from_store()
-        if found is not None:
-            await self._consider(found)
+        if not await self._read_bus():
+            await self._read_store()
         return self.newest
 
     async def read_hinted(self, *, above: int) -> DesiredState | None:
@@ -53,27 +59,34 @@ class DesiredReader:
         newest = await self.read()
         if newest is not None and newest.version > above:
             return newest
-        found = await self._from_store()
-        if found is not None:
-            await self._consider(found)
+        await self._read_store()
         return self.newest
 
-    async def _from_bus(self) -> SignedDocument | None:
+    async def _read_bus(self) -> bool:
+        """Take over what the bus holds; return whether that was a state of the authority."""
         if self._bus is None:
-            return None
+            return False
         try:
             message = await self._bus.fetch_last(CA_STREAM, CA_CERT)
-            return None if message is None else documents.decode(message.payload)
-        except (BusError, RejectedError) as err:
+            if message is None:
+                return False
+            await self._consider(documents.decode(message.payload))
+        except BusError as err:
             log.debug("desired.not_on_bus", code=err.code)
-            return None
-        except SvcError as err:
+            return False
+        except (RejectedError, AccessDeniedError) as err:
             log.warning("desired.bus_refused", code=err.code, reason=str(err))
-            return None
+            return False
+        return True
 
-    async def _from_store(self) -> SignedDocument | None:
+    async def _read_store(self) -> None:
         entry = await self._store.fetch(DESIRED_PATH)
-        return None if entry is None else documents.decode_entry(entry.data)
+        if entry is None:
+            return
+        try:
+            await self._consider(documents.decode_entry(entry.data))
+        except RejectedError as err:
+            raise UntrustedAnswerError(f"{DESIRED_PATH} is not the authority's: {err}") from err
 
     async def _consider(self, document: SignedDocument) -> None:
         body = await self._statements.verified(document, context=contexts.DESIRED_STATE)

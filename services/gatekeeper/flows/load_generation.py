@@ -70,14 +70,16 @@ class LoadGenerator:
                 raise
 
     async def _follow_orders(self, group: asyncio.TaskGroup) -> None:
+        finished: LoadOrder | None = None
         while True:
             order = self._orders.current
-            if order is None or order.is_over(self._clock.now()):
+            if order is None or order is finished or order.is_over(self._clock.now()):
                 self._health.beat(self.name, "no load is wanted")
                 await self._orders.changed.wait(_LONGEST_WAIT_S)
                 continue
             log.info("load.started", run_id=order.run_id, rate=order.rate)
             await self._carry_out(order, group)
+            finished = order
             log.info("load.ended", run_id=order.run_id)
 
     async def _carry_out(self, order: LoadOrder, group: asyncio.TaskGroup) -> None:

@@ -159,7 +159,7 @@ async def test_a_new_order_replaces_the_old_one_at_once() -> None:
     services.orders.replace(first)
 
     async with running(services.generator()):
-        await asyncio.sleep(1)
+        await asyncio.sleep(1.05)
         services.orders.replace(second)
         await asyncio.sleep(1)
         services.orders.replace(None)

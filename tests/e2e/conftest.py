@@ -1,0 +1,46 @@
+"""One stack under load for the tests that watch it; the others have the machine for themselves."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.e2e.loaded_stack import LoadedStack, SharedStack, open_root
+
+HERE: Final = Path(__file__).parent
+WATCHERS: Final = ("test_outsiders.py", "test_chain.py", "test_kills.py")
+"""They share one stack, so they come first and in this order; the last of them kills its parts."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = [n for n, item in enumerate(items) if item.path.is_relative_to(HERE)]
+    ours = sorted((items[n] for n in places), key=_rank)
+    for place, item in zip(places, ours, strict=True):
+        item.add_marker(pytest.mark.e2e)
+        items[place] = item
+
+
+def _rank(item: pytest.Item) -> int:
+    return WATCHERS.index(item.path.name) if item.path.name in WATCHERS else len(WATCHERS)
+
+
+@pytest.fixture(scope="session")
+def shared_stack() -> Iterator[SharedStack]:
+    shared = SharedStack()
+    yield shared
+    shared.end()
+
+
+@pytest.fixture
+def stack(shared_stack: SharedStack) -> LoadedStack:
+    """The stack that all watching tests share."""
+    return shared_stack.use()
+
+
+@pytest.fixture
+def root(shared_stack: SharedStack) -> Iterator[Path]:
+    """A directory for a stack of the test's own; no other stack runs meanwhile."""
+    shared_stack.end()
+    with open_root() as folder:
+        yield folder / "var"
