@@ -39,18 +39,22 @@ def read_lock(text: str) -> dict[str, LockedPackage]:
     return {name: _package(lines) for name, lines in blocks.items()}
 
 
-def closure(lock: Mapping[str, LockedPackage], roots: Iterable[str]) -> list[str]:
-    """Return the names of ``roots`` and of everything that is there because of them.
+def closure(
+    lock: Mapping[str, LockedPackage], roots: Iterable[str], *, without: Iterable[str] = ()
+) -> list[str]:
+    """Return the names of ``roots`` but ``without``, and of everything there because of them.
 
     Raises:
         KeyError: a root is not in the lock.
     """
-    found = {normalised(root) for root in roots}
+    left_out = {normalised(name) for name in without}
+    found = {normalised(root) for root in roots} - left_out
     missing = found - lock.keys()
     if missing:
         raise KeyError(f"not in the lock: {', '.join(sorted(missing))}")
     while True:
-        more = {name for name, package in lock.items() if package.wanted_by & found} - found
+        wanted = {name for name, package in lock.items() if package.wanted_by & found}
+        more = wanted - found - left_out
         if not more:
             return sorted(found)
         found |= more
@@ -72,10 +76,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lock", type=Path, default=Path("requirements.lock"))
     parser.add_argument("--project", type=Path, default=Path("pyproject.toml"))
+    parser.add_argument("--without", nargs="*", default=[], help="leave these out")
     parser.add_argument("packages", nargs="*", help="instead of the project's dependencies")
     arguments = parser.parse_args()
     lock = read_lock(arguments.lock.read_text())
-    for name in closure(lock, arguments.packages or runtime_roots(arguments.project)):
+    roots = arguments.packages or runtime_roots(arguments.project)
+    for name in closure(lock, roots, without=arguments.without):
         sys.stdout.write("\n".join(lock[name].lines) + "\n")
     return 0
 

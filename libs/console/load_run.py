@@ -69,7 +69,11 @@ class LoadRun:
         versions = await collect_versions()
         restarts_before = sum(self.restarts().values())
         place_order(self.layout, order)
-        await self._watch(order)
+        try:
+            await self._watch(order)
+        except BaseException:
+            place_order(self.layout, None)  # an interrupted run leaves no load behind
+            raise
         journals = Journals(self.layout)
         await self._drain(journals, order)
         await self._await_rotations(order)

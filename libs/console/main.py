@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from console import provision_commands
+
 app = typer.Typer(
     name="securetransport",
     help="Rotates certificates and keys all day long without anyone noticing, and proves it.",
@@ -14,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(provision_commands.app, name="provision")
 
 Var = Annotated[
     Path, typer.Option("--var", help="Directory of the stack: data, logs, keys.", metavar="DIR")

@@ -37,6 +37,7 @@ class ServiceView:
     """What it waits for, or why it cannot be asked."""
     issuer: str = ""
     key_epoch: int | None = None
+    """Newest key epoch it holds keys for; None for a service that needs none."""
     restarts: int | None = None
     """None where the supervisor is another process."""
     counters: Mapping[str, int] = field(default_factory=dict)
@@ -83,7 +84,7 @@ def read_metrics(name: str, exposition: str) -> ServiceView:
             elif sample.name == _ISSUER:
                 view = replace(view, issuer=sample.labels.get("issuer", ""))
             elif sample.name == rotation_metrics.KEY_EPOCH:
-                view = replace(view, key_epoch=int(sample.value))
+                view = replace(view, key_epoch=int(sample.value) or None)
             elif sample.name == rotation_metrics.READY:
                 view = replace(view, is_ready=sample.value == 1)
     return replace(view, counters=counters)

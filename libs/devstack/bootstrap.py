@@ -52,14 +52,14 @@ async def bootstrap(
     if (
         initial_token is None
         and _read_mark(server) == wanted
-        and not await _lacking_credentials(api, layout, spec)
+        and not await lacking_credentials(api, layout, spec)
     ):
         return False
     token = initial_token or await server.make_root_token(api)
     root = api.with_token(token)
     try:
-        await _apply(root, spec)
-        await _issue_credentials(root, layout, spec)
+        await apply_spec(root, spec)
+        await issue_credentials(root, layout, spec)
     finally:
         await root.write("auth/token/revoke-self")
     write_private(server.files.bootstrap_mark, json.dumps(wanted).encode())
@@ -85,7 +85,8 @@ async def log_in(api: OpenBaoApi, layout: Layout, role: str) -> OpenBaoApi:
     return api.with_token(SecretBytes(str(answer["auth"]["client_token"]).encode()))
 
 
-async def _apply(root: OpenBaoApi, spec: BootstrapSpec) -> None:
+async def apply_spec(root: OpenBaoApi, spec: BootstrapSpec) -> None:
+    """Make mounts, the root CA, roles, policies and AppRoles as ``spec`` says; safe to repeat."""
     await _mount(root, spec)
     await _ensure_root_ca(root, spec)
     for path, body in spec.roles.items():
@@ -137,8 +138,9 @@ async def _ensure_root_ca(root: OpenBaoApi, spec: BootstrapSpec) -> None:
         await root.write(f"{ROOT_MOUNT}/root/generate/internal", body)
 
 
-async def _issue_credentials(root: OpenBaoApi, layout: Layout, spec: BootstrapSpec) -> None:
-    for role in await _lacking_credentials(root, layout, spec):
+async def issue_credentials(root: OpenBaoApi, layout: Layout, spec: BootstrapSpec) -> None:
+    """Write a role-id and a secret-id for every AppRole whose files do not log in."""
+    for role in await lacking_credentials(root, layout, spec):
         base = f"auth/approle/role/{role}"
         make_private_directory(layout.service(role))
         role_id = (await root.read(f"{base}/role-id"))["data"]["role_id"]
@@ -147,7 +149,8 @@ async def _issue_credentials(root: OpenBaoApi, layout: Layout, spec: BootstrapSp
         write_private(layout.secret_id(role), f"{secret_id}\n".encode())
 
 
-async def _lacking_credentials(api: OpenBaoApi, layout: Layout, spec: BootstrapSpec) -> list[str]:
+async def lacking_credentials(api: OpenBaoApi, layout: Layout, spec: BootstrapSpec) -> list[str]:
+    """Return the AppRoles whose credential files are missing or refused."""
     lacking = []
     for role in spec.app_roles:
         try:

@@ -4,6 +4,7 @@ It is apart from the CAs that OpenBao issues, so that OpenBao can be verified be
 """
 
 import ipaddress
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,9 @@ _LEAF_LIFETIME: Final = timedelta(days=397)
 _BACKDATE: Final = timedelta(hours=1)
 
 
-def ensure_listener_tls(tls: Path, ca_file: Path, key_file: Path, *, now: datetime) -> None:
+def ensure_listener_tls(
+    tls: Path, ca_file: Path, key_file: Path, *, now: datetime, more_names: Sequence[str] = ()
+) -> None:
     """Make the CA where there is none, and a fresh listener certificate in any case.
 
     Args:
@@ -28,6 +31,7 @@ def ensure_listener_tls(tls: Path, ca_file: Path, key_file: Path, *, now: dateti
         ca_file: where the CA certificate is shipped from; replaced only with its key.
         key_file: the CA's key, out of reach of OpenBao itself.
         now: aware, UTC.
+        more_names: DNS names of the listener beside ``localhost`` and ``openbao``.
     """
     if not key_file.exists() or not ca_file.exists():
         key = ec.generate_private_key(ec.SECP256R1())
@@ -39,7 +43,7 @@ def ensure_listener_tls(tls: Path, ca_file: Path, key_file: Path, *, now: dateti
         raise TypeError("the listener's CA key is no EC key")
     authority = x509.load_pem_x509_certificate(ca_file.read_bytes())
     leaf_key = ec.generate_private_key(ec.SECP256R1())
-    leaf = _leaf(leaf_key, authority, authority_key, now)
+    leaf = _leaf(leaf_key, authority, authority_key, now, more_names)
     write_private(tls / "cert.pem", _pem(leaf))
     write_private(tls / "key.pem", _key_pem(leaf_key))
 
@@ -59,10 +63,10 @@ def _leaf(
     authority: x509.Certificate,
     authority_key: ec.EllipticCurvePrivateKey,
     now: datetime,
+    more_names: Sequence[str],
 ) -> x509.Certificate:
     names: list[x509.GeneralName] = [
-        x509.DNSName("localhost"),
-        x509.DNSName("openbao"),
+        *map(x509.DNSName, ("localhost", "openbao", *more_names)),
         x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
     ]
     issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())

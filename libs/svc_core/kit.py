@@ -148,7 +148,12 @@ async def serve(
     """Run the kit's own loops and those that ``build`` yields, until ``stop`` is set."""
     async with open_kit(settings, service) as kit, build(kit) as loops:
         log.info("service.started", profile=settings.profile, pid=os.getpid())
-        await run_until(stop, [*_own_loops(kit), *loops], drain=settings.drain)
+        await run_until(
+            stop,
+            [*_own_loops(kit), *loops],
+            drain=settings.drain,
+            on_interrupted=lambda name, err: kit.health.fail(name, f"{err} [{err.code}]"),
+        )
         log.info("service.stopped")
 
 
@@ -376,5 +381,6 @@ async def _until_signalled(serve_service: Serve[S], settings: S) -> None:
 def _complain(service: ServiceName, err: SvcError, code: int) -> int:
     advice = f"; {err.advice}" if err.advice else ""
     sys.stderr.write(f"{service}: {err}{advice} [{err.code}]\n")
-    log.error("service.failed", code=err.code, reason=str(err))
+    if structlog.is_configured():
+        log.error("service.failed", code=err.code, reason=str(err))
     return code

@@ -1,6 +1,7 @@
 """Roles only Watcher needs: publishing files, reloading servers, asking them."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Protocol
 
 from services.watcher.domain.monitoring import LiveConnection, ServerFacts
@@ -52,4 +53,20 @@ class ServerCheck(Protocol):
 
     async def prove(self, url: str, canary: TlsMaterial) -> str:
         """Connect as the canary; return the empty string, or why it failed."""
+        ...
+
+
+class OperatorEvents(Protocol):
+    """What an operator finds at the objects of a cluster; never fails and never waits."""
+
+    def applied(self, *, version: int, active: str) -> None:
+        """Say that every server runs with this version."""
+        ...
+
+    def reload_failed(self, server: str, reason: str) -> None:
+        """Say that one server did not take what was published."""
+        ...
+
+    def propagation_slow(self, server: str, waited: timedelta) -> None:
+        """Say that one server still has not seen what was published for it."""
         ...

@@ -7,9 +7,11 @@ from typing import Final
 import pytest
 
 from tests.e2e.loaded_stack import LoadedStack, SharedStack, open_root
+from tests.e2e.stolen import Theft, open_theft
+from tests.integration.background import in_background
 
 HERE: Final = Path(__file__).parent
-WATCHERS: Final = ("test_outsiders.py", "test_chain.py", "test_kills.py")
+WATCHERS: Final = ("test_outsiders.py", "test_chain.py", "test_retirement.py", "test_kills.py")
 """They share one stack, so they come first and in this order; the last of them kills its parts."""
 
 
@@ -36,6 +38,14 @@ def shared_stack() -> Iterator[SharedStack]:
 def stack(shared_stack: SharedStack) -> LoadedStack:
     """The stack that all watching tests share."""
     return shared_stack.use()
+
+
+@pytest.fixture(scope="session")
+def theft(shared_stack: SharedStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theft]:
+    """A leaf that was taken early, since its issuer is trusted for a minute more."""
+    folder = tmp_path_factory.mktemp("theft")
+    with in_background(lambda: open_theft(shared_stack.use(), folder)) as stolen:
+        yield stolen
 
 
 @pytest.fixture

@@ -78,14 +78,25 @@ class LoadedStack:
         return count_traffic(records(self.layout, since=order.starts_at), order=order)
 
     async def account(self, order: LoadOrder) -> Traffic:
-        """Wait until every acknowledged request of a load that has ended is answered; count it."""
+        """Count a load that was replaced, once all that was acknowledged of it is answered."""
+        counts = [self.traffic(order)]
+
+        def is_settled() -> bool:
+            counts.append(self.traffic(order))
+            return not counts[-1].lost and counts[-1].acked == counts[-2].acked
+
+        await until(lambda: self._has_ended(order), within_s=10, what=f"the end of {order.run_id}")
         await until(
-            lambda: not self.traffic(order).lost,
+            is_settled,
             within_s=_DRAINS_WITHIN_S,
-            what=lambda: f"answers to {sorted(self.traffic(order).lost)[:5]}",
-            every_s=0.5,
+            what=lambda: f"answers to {sorted(counts[-1].lost)[:5]}",
+            every_s=1.0,
         )
-        return self.traffic(order)
+        return counts[-1]
+
+    def _has_ended(self, order: LoadOrder) -> bool:
+        lines = self.layout.log_of(GATEKEEPER).read_text().splitlines()
+        return any('"load.ended"' in line and order.run_id in line for line in lines)
 
     async def answers_again(self, order: LoadOrder, *, after: datetime) -> None:
         """Wait until a request that was due after an instant has been answered."""

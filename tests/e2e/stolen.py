@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,14 +15,17 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from devstack.openbao_api import OpenBaoApi
 from svc_core.crypto.certificates import certificate_request, new_leaf_key
-from svc_core.domain.identity import Deployment
+from svc_core.domain.identity import GATEKEEPER, Deployment
+from svc_core.domain.profiles import PROFILES
 from tests.e2e.loaded_stack import LoadedStack
-from tests.e2e.outsider import Identity
+from tests.e2e.outsider import Identity, Outsider, connected, refusal, tls_context, urls
 from tests.integration.bare_stack import ReachableOpenBao
 
 DEPLOYMENT: Final = Deployment()
 _NAME_PREFIX: Final = "SecureTransport "
 _MINUTE: Final = timedelta(minutes=1)
+_LONGEST: Final = 2 * PROFILES["demo"].leaf_ttl
+"""What the roles allow at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,10 @@ async def take_leaf(
 
 def forge_identity(account: str, issuer: TrustedIssuer, folder: Path) -> Identity:
     """Make a leaf for ``account`` under a CA of our own that bears the name of ``issuer``."""
-    authority, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    authority, own = (
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.SECP256R1()),
+    )
     name = issuer.certificate.subject
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
     uri = x509.UniformResourceIdentifier(DEPLOYMENT.spiffe_id(account))
@@ -93,6 +99,41 @@ def forge_identity(account: str, issuer: TrustedIssuer, folder: Path) -> Identit
         serialization.NoEncryption(),
     )
     return _kept(folder / f"forged-{account}", b"".join(pem), key)
+
+
+@dataclass(frozen=True, slots=True)
+class Theft:
+    """A leaf of the oldest trusted issuer, and connections that were made with it."""
+
+    stack: LoadedStack
+    issuer: TrustedIssuer
+    stolen: Identity
+    expires_at: datetime
+    connections: tuple[Outsider, ...]
+    """One to every server."""
+
+    async def refusals(self) -> list[str]:
+        """Return what every server answers to the leaf now."""
+        layout = self.stack.layout
+        context = tls_context(layout.trust_file, self.stolen)
+        return [await refusal(url, context) for url in urls(layout)]
+
+
+@asynccontextmanager
+async def open_theft(stack: LoadedStack, folder: Path) -> AsyncIterator[Theft]:
+    """Take a leaf with Gatekeeper's credentials, connect with it everywhere and stay."""
+    layout = stack.layout
+    issuer = trusted_issuers(layout.trust_file)[0]
+    async with logged_in(stack, GATEKEEPER) as thief:
+        stolen = await take_leaf(thief, GATEKEEPER, issuer, folder, ttl=_LONGEST)
+    leaf = x509.load_pem_x509_certificate(stolen.certificate.read_bytes())
+    context = tls_context(layout.trust_file, stolen)
+    async with AsyncExitStack() as resources:
+        connections = [
+            await resources.enter_async_context(connected(url, context, GATEKEEPER))
+            for url in urls(layout)
+        ]
+        yield Theft(stack, issuer, stolen, leaf.not_valid_after_utc, tuple(connections))
 
 
 def _builder(

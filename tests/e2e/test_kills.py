@@ -49,8 +49,6 @@ async def kill(stack: LoadedStack, order: LoadOrder, victim: str) -> datetime:
     await until(is_back, within_s=10, what=f"{victim} running again")
     assert stack.child(victim).last_exit == -signal.SIGKILL
     if victim in SERVICES:
-        await until(
-            lambda: stack.stack.is_ready(victim), within_s=20, what=f"{victim} ready again"
-        )
+        await until(lambda: stack.stack.is_ready(victim), within_s=20, what=f"{victim} ready again")
     await stack.answers_again(order, after=datetime.now(UTC))
     return killed_at

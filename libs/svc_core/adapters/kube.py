@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, TypeVar
@@ -46,6 +47,14 @@ _TOO_MANY, _SERVER_ERROR = 429, 500
 _REASON_LENGTH: Final = 300
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Which object of its kind."""
+
+    namespace: str
+    name: str
+
+
 class KubeApi:
     """The core API as one identity sees it."""
 
@@ -69,6 +78,16 @@ class KubeApi:
         with kube_errors():
             async with asyncio.timeout(self._timeout_s):
                 return await work(self.core)
+
+    async def send(
+        self, operation: Callable[..., Awaitable[T]], *arguments: object, **options: object
+    ) -> T:
+        """Run one method of `core` with documents where it wants models.
+
+        Raises:
+            The same as `call`.
+        """
+        return await self.call(lambda _: operation(*arguments, **options))
 
     async def close(self) -> None:
         """Close every connection."""

@@ -34,11 +34,10 @@ class PodContainer:
 
 @dataclass(frozen=True, slots=True)
 class ExecOutcome:
-    """How a command ended; an empty ``failure`` means well."""
+    """How a command ended."""
 
     failure: str
-    started: bool = True
-    """False when the container has no such program, so another one may do."""
+    """Empty when it ended well; else the exit code or why it could not be started."""
 
 
 async def run_in_pod(api: KubeApi, place: PodContainer, command: Sequence[str]) -> ExecOutcome:
@@ -89,4 +88,4 @@ def read_status(raw: bytes) -> ExecOutcome:
     if status.get("status") == "Success":
         return ExecOutcome("")
     message = str(status.get("message") or status.get("reason") or "no reason given")
-    return ExecOutcome(message, started=status.get("reason") == "NonZeroExitCode")
+    return ExecOutcome(message)

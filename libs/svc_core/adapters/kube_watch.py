@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 import structlog
 
-from svc_core.adapters.kube import KubeApi, error_of, kube_errors
+from svc_core.adapters.kube import KubeApi, Named, error_of, kube_errors
 from svc_core.errors import KubernetesError
 
 log = structlog.get_logger()
@@ -26,20 +26,7 @@ _PAUSE_S: Final = 0.5
 _OK, _GONE = 200, 410
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigMapPlace:
-    """Which ConfigMap."""
-
-    namespace: str
-    name: str
-
-    @property
-    def selector(self) -> str:
-        """The only selector with which a role limited to this name may list and watch."""
-        return f"metadata.name={self.name}"
-
-
-async def follow_config_map(api: KubeApi, place: ConfigMapPlace) -> AsyncIterator[Data | None]:
+async def follow_config_map(api: KubeApi, place: Named) -> AsyncIterator[Data | None]:
     """Yield its data now and after every change, for ever; None while there is none.
 
     The same data may come twice; a change that was undone in between may not come at all.
@@ -59,20 +46,22 @@ async def follow_config_map(api: KubeApi, place: ConfigMapPlace) -> AsyncIterato
         await asyncio.sleep(_PAUSE_S)
 
 
-async def _list(api: KubeApi, place: ConfigMapPlace) -> tuple[Data | None, str]:
+async def _list(api: KubeApi, place: Named) -> tuple[Data | None, str]:
     found = await api.call(
-        lambda core: core.list_namespaced_config_map(place.namespace, field_selector=place.selector)
+        lambda core: core.list_namespaced_config_map(
+            place.namespace, field_selector=_selector(place)
+        )
     )
     data = dict(found.items[0].data or {}) if found.items else None
     return data, str(found.metadata.resource_version)
 
 
-async def _watch(api: KubeApi, place: ConfigMapPlace, version: str) -> AsyncIterator[Data | None]:
+async def _watch(api: KubeApi, place: Named, version: str) -> AsyncIterator[Data | None]:
     """Yield from one watch until it ends."""
     with kube_errors():
         answer: object = await api.core.list_namespaced_config_map(
             place.namespace,
-            field_selector=place.selector,
+            field_selector=_selector(place),
             resource_version=version,
             watch=True,
             timeout_seconds=_WATCH_S,
@@ -87,6 +76,11 @@ async def _watch(api: KubeApi, place: ConfigMapPlace, version: str) -> AsyncIter
                     yield event.data
         finally:
             response.close()
+
+
+def _selector(place: Named) -> str:
+    """Return the only selector with which a role limited to this name may list and watch."""
+    return f"metadata.name={place.name}"
 
 
 def _require_stream(response: aiohttp.ClientResponse) -> None:

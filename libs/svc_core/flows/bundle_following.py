@@ -15,10 +15,17 @@ from svc_core.crypto import contexts, sealing
 from svc_core.crypto.kdf import labelled_info
 from svc_core.crypto.kem import KemKey
 from svc_core.domain.bundle import BundleRequest, ServiceBundle, check_bundle
+from svc_core.domain.epochs import Epoch
 from svc_core.domain.identity import InstanceName, ServiceName
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import BUNDLE_PULL
-from svc_core.errors import BundleRecipientError, BusError, VerificationError
+from svc_core.errors import (
+    BundleRecipientError,
+    BusError,
+    RejectedError,
+    UntrustedAnswerError,
+    VerificationError,
+)
 from svc_core.flows.secure_channel import SecureChannel
 from svc_core.flows.statements import Author, Statements
 from svc_core.ports.bus import Bus
@@ -32,6 +39,8 @@ log = structlog.get_logger()
 _KEM_SEED: Final = 64
 _PULL_TIMEOUT: Final = timedelta(seconds=3)
 _DRAW: Final = 1 << 16
+_REPEAT_SHARE: Final = 1 / 8
+"""Share of the lead after which keys that were not ready yet are asked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +78,21 @@ class BundleFollower:
         self.adopted = Wakeup()
         """Set whenever newer keys are in use."""
         channel.refresh = self.pull
+        self._newest = Epoch(0)
 
     async def run(self) -> None:
         """Pull now, at a jittered time in every lead, and whenever a hint says so; for ever."""
         while True:
-            await self.pull()
+            await self._pull_safely()
             self._health.beat(self.name, f"version {self._channel.version}")
             await self.hinted.wait(self._until_next_pull().total_seconds())
+
+    async def _pull_safely(self) -> None:
+        try:
+            await self.pull()
+        except RejectedError as err:
+            # A wrong answer is no reason to give up keys that still work: ask again later.
+            raise UntrustedAnswerError(f"the bundle was refused: {err}") from err
 
     async def pull(self) -> None:
         """Ask for the newest bundle and adopt it.
@@ -141,18 +158,16 @@ class BundleFollower:
         )
         is_newer = bundle.version > self._channel.version
         self._channel.adopt(bundle.ring, bundle.version)
+        self._newest = Epoch(bundle.key_epoch)
         if is_newer:
             self.adopted.set()
             log.info("bundle.adopted", version=bundle.version, newest_epoch=bundle.key_epoch)
 
     def _until_next_pull(self) -> timedelta:
-        now = self._clock.now()
+        """Return the time to the lead of the first epoch without keys, or a moment if it began."""
         schedule = self._profile.keys
-        boundary = schedule.starts(schedule.current(now).next())
-        wanted = self._in_lead(boundary)
-        if wanted <= now:
-            wanted = self._in_lead(boundary + schedule.period)
-        return wanted - now
+        wanted = self._in_lead(schedule.starts(self._newest.next())) - self._clock.now()
+        return wanted if wanted > timedelta(0) else schedule.lead * _REPEAT_SHARE
 
     def _in_lead(self, boundary: datetime) -> datetime:
         """Return a time in the second and third quarter of the lead, when the keys are made."""

@@ -116,6 +116,8 @@ class CaFollower:
         if material is None or self._is_due(identity, desired, now):
             await self._renew(identity, desired)
         connection, material = identity.connection, identity.slot.material
+        if connection is not None and connection.issuer:
+            self._metrics.uses(connection.issuer)
         if (
             connection is not None
             and material is not None

@@ -5,19 +5,19 @@ returns one step; the reconciler carries it out, journals it and asks again. Goi
 one at a time is what makes every moment of a rotation safe to be killed in.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from services.metadata.domain.fleet import Fleet
 from services.metadata.domain.issuers import Issuer, IssuerState
 from services.metadata.domain.journal import Journal
-from svc_core.domain.identity import WATCHER
 from svc_core.domain.profiles import RotationProfile
-from svc_core.domain.status import InstanceStatus
 
 MOST_TRUSTED: Final = 5
 """Most issuers in the trusted set at a time."""
+PUT_AWAY: Final = frozenset({IssuerState.DRAINED, IssuerState.RETIRED})
+"""What stays in these states for a period at most, unless it is in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,54 +87,6 @@ class Hold:
 Step = Plan | Mint | MarkTrusted | Activate | MarkDrained | Kick | Retire | Remove
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """The signed statuses of every instance that is live."""
-
-    live: Sequence[InstanceStatus]
-
-    def silent_below(self, version: int) -> tuple[str, ...]:
-        """Return who has not acknowledged ``version``: instances, and servers by name."""
-        silent = [f"{s.service}/{s.instance}" for s in self.live if s.version < version]
-        watchers = [s for s in self.live if s.service == WATCHER]
-        if not watchers:
-            return (*silent, "no live watcher")
-        servers = [
-            f"server {server.name}: {server.error or f'at version {server.version}'}"
-            for status in watchers
-            for server in status.servers
-            if server.error or server.version < version
-        ]
-        if not any(status.servers for status in watchers):
-            servers.append("no server verified")
-        return (*silent, *servers)
-
-    def users_of(self, issuer: str) -> tuple[str, ...]:
-        """Return who still uses a leaf of ``issuer``: instances, and connections by count."""
-        users = [f"{s.service}/{s.instance}" for s in self.live if s.issuer == issuer]
-        users += [
-            f"{count} connections"
-            for status in self.live
-            if status.service == WATCHER and (count := status.connections.get(issuer, 0))
-        ]
-        users += [
-            f"server {server.name}"
-            for status in self.live
-            for server in status.servers
-            if server.issuer == issuer
-        ]
-        return tuple(users)
-
-    def servers_have(self, version: int) -> bool:
-        """Say whether every server is verified at ``version`` or later."""
-        watchers = [s for s in self.live if s.service == WATCHER and s.servers]
-        return bool(watchers) and all(
-            server.version >= version and not server.error
-            for status in watchers
-            for server in status.servers
-        )
-
-
 def plan(
     journal: Journal, fleet: Fleet, now: datetime, profile: RotationProfile
 ) -> Step | Hold | None:
@@ -154,11 +106,15 @@ def plan(
 
 def next_deadline(journal: Journal, now: datetime, profile: RotationProfile) -> datetime:
     """Return when the plan can next change by the passing of time alone."""
-    due = profile.ca.due(now)
-    lead_begins = profile.ca.starts(due.next()) - profile.ca.lead
-    boundary = profile.ca.starts(profile.ca.current(now).next())
-    retirements = [i.since + profile.ca.period for i in journal.in_state(IssuerState.DRAINED)]
-    return min([lead_begins, boundary, *retirements])
+    moments = [
+        profile.ca.starts(profile.ca.due(now).next()) - profile.ca.lead,
+        profile.ca.starts(profile.ca.current(now).next()),
+    ]
+    moments += [i.since + profile.ca.period for i in journal.issuers if i.state in PUT_AWAY]
+    moments += [i.not_after for i in journal.trusted if i.not_after is not None]
+    if journal.active is not None and journal.active.not_after is not None:
+        moments.append(journal.active.not_after - profile.skew)
+    return min(moment for moment in moments if moment > now)
 
 
 def _is_usable(active: Issuer | None, now: datetime, profile: RotationProfile) -> bool:
@@ -173,13 +129,23 @@ def _is_usable(active: Issuer | None, now: datetime, profile: RotationProfile) -
 def _start_over(journal: Journal, now: datetime, profile: RotationProfile) -> Step:
     """With nothing valid alive nobody can be asked: make an issuer and let it sign at once."""
     successor = journal.successor
-    if successor is None or successor.is_expired(now):
-        if successor is not None:
-            return Retire(successor.name)
+    if successor is None:
+        if len(journal.trusted) >= MOST_TRUSTED:
+            # Older than the issuer that ends now, so nothing can rest on it any more.
+            return Retire(journal.trusted[-1].name)
         return Plan(max(profile.ca.current(now).number, journal.highest_epoch + 1))
+    if _is_hopeless(successor, now, profile):
+        return Retire(successor.name)
     if successor.state is IssuerState.PLANNED:
         return Mint(successor.name)
     return Activate(successor.name, proven=False)
+
+
+def _is_hopeless(successor: Issuer, now: datetime, profile: RotationProfile) -> bool:
+    """Say whether ``successor`` is over before its turn, or could not be made for a period."""
+    if successor.state is IssuerState.PLANNED:
+        return now - successor.since >= profile.ca.period
+    return successor.is_expired(now)
 
 
 def _succeed(
@@ -187,8 +153,8 @@ def _succeed(
 ) -> Step | Hold | None:
     successor = journal.successor
     if successor is None:
-        return _stage(journal, now, profile)
-    if successor.is_expired(now):
+        return _stage(journal, fleet, now, profile)
+    if _is_hopeless(successor, now, profile):
         return Retire(successor.name)
     if successor.state is IssuerState.PLANNED:
         return Mint(successor.name)
@@ -201,44 +167,51 @@ def _succeed(
     return Activate(successor.name, proven=True) if is_time else None
 
 
-def _stage(journal: Journal, now: datetime, profile: RotationProfile) -> Step | Hold | None:
+def _stage(
+    journal: Journal, fleet: Fleet, now: datetime, profile: RotationProfile
+) -> Step | Hold | None:
     due = profile.ca.due(now).number
     if due <= journal.highest_epoch:
         return None
-    if len(journal.trusted) >= MOST_TRUSTED:
-        drained = journal.in_state(IssuerState.DRAINED)
-        return Retire(drained[0].name) if drained else Hold("the trusted set is full")
-    return Plan(due)
+    if len(journal.trusted) < MOST_TRUSTED:
+        return Plan(due)
+    unused = [i for i in journal.in_state(IssuerState.DRAINED) if not fleet.may_use(i)]
+    return Retire(unused[0].name) if unused else Hold("the trusted set is full")
 
 
 def _drain(
     journal: Journal, fleet: Fleet, now: datetime, profile: RotationProfile
 ) -> Step | Hold | None:
+    held: Hold | None = None
     for issuer in journal.in_state(IssuerState.DRAINING):
         if issuer.is_expired(now):
             return Retire(issuer.name)
-        silent = fleet.silent_below(issuer.version)
-        users = fleet.users_of(issuer.name)
-        if not users and not silent:
+        users = fleet.may_use(issuer)
+        if not users:
             return MarkDrained(issuer.name)
         if (
-            users
+            fleet.users_of(issuer.name)
             and now - issuer.since >= profile.drain_budget
             and issuer.name not in journal.kicked
         ):
             return Kick(issuer.name)
-        return Hold(f"{issuer.name} is still used by: {', '.join(users or silent)}")
-    return None
+        held = held or Hold(f"{issuer.name} is still used by: {', '.join(users)}")
+    return held
 
 
 def _retire(
     journal: Journal, fleet: Fleet, now: datetime, profile: RotationProfile
 ) -> Step | Hold | None:
-    del fleet
+    held: Hold | None = None
     for issuer in journal.in_state(IssuerState.DRAINED):
-        if now - issuer.since >= profile.ca.period or issuer.is_expired(now):
+        users = fleet.may_use(issuer)
+        is_due = now - issuer.since >= profile.ca.period
+        if issuer.is_expired(now) or (is_due and not users):
             return Retire(issuer.name)
-    return None
+        if is_due:
+            # Whoever slept while it drained comes back with its old leaf, and has to move first.
+            held = held or Hold(f"{issuer.name} may be in use again: {', '.join(users)}")
+    return held
 
 
 def _remove(

@@ -12,7 +12,8 @@ from typing import Final
 import structlog
 
 from services.metadata.domain import ca_rotation
-from services.metadata.domain.ca_rotation import Fleet, Hold, Step, next_deadline, plan
+from services.metadata.domain.ca_rotation import Hold, Step, next_deadline, plan
+from services.metadata.domain.fleet import Fleet
 from services.metadata.domain.issuers import IssuerState
 from services.metadata.domain.journal import Journal
 from services.metadata.domain.key_generations import acl_digest

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from services.metadata.domain.ca_rotation import Fleet
+from services.metadata.domain.fleet import Fleet
 from services.metadata.flows.instance_keys import InstanceKeys
 from svc_core.crypto import contexts
 from svc_core.domain.identity import instance_name, service_name

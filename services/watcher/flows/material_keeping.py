@@ -55,7 +55,7 @@ class MaterialKeeper:
         found = await self.target.fetch(tuple(files))
         if found is None or digest(found) != wanted:
             if self._published == wanted:
-                log.warning("material.drift_repaired")
+                log.warning("material.drift_repaired", names=self.names.dns)
             await self.target.publish(files)
             self._published = wanted
             log.info("material.published", version=desired.version, active=desired.active)

@@ -8,8 +8,10 @@ RELOADS: Final = "ca_rotation_sighup_total"
 RELOADS_SUCCESS: Final = "ca_rotation_sighup_success_total"
 RELOADS_FAILED: Final = "ca_rotation_sighup_failed_total"
 ORCHESTRATION: Final = "ca_rotation_orchestration_duration_seconds"
+PROPAGATION: Final = "ca_rotation_secret_propagation_seconds"
 
 _BUCKETS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_PROPAGATION_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0)
 
 
 class ReloadMetrics:
@@ -23,6 +25,12 @@ class ReloadMetrics:
             ORCHESTRATION,
             "Time from a new version to every server verified.",
             buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.propagation = Histogram(
+            PROPAGATION,
+            "Time from publishing a server's files to the server running with them.",
+            buckets=_PROPAGATION_BUCKETS,
             registry=registry,
         )
 

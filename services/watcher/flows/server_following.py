@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -10,22 +11,26 @@ import structlog
 from services.watcher.domain.monitoring import ServerFacts
 from services.watcher.domain.server_files import trust_files
 from services.watcher.flows.material_keeping import MaterialKeeper, PublishedMaterial
+from services.watcher.flows.propagation import Propagation
 from services.watcher.flows.reload_metrics import ReloadMetrics
-from services.watcher.flows.server_keeping import ServerKeeper
-from services.watcher.ports import FileTarget, SystemAccount
+from services.watcher.flows.server_keeping import NOT_LOADED, NOT_RUNNING, ServerKeeper
+from services.watcher.ports import FileTarget, OperatorEvents, SystemAccount
 from svc_core.domain.desired import DesiredState
 from svc_core.domain.status import ServerStatus
 from svc_core.domain.tls import TlsMaterial
 from svc_core.errors import BusError, RejectedError
 from svc_core.flows.desired_reading import DesiredReader
 from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec
+from svc_core.runtime.backoff import Backoff
 from svc_core.runtime.surroundings import Surroundings
 from svc_core.runtime.wakeup import Wakeup
 
 log = structlog.get_logger()
 
-_LOOK_AGAIN_S: Final = 0.5
-_RETRY_S: Final = 0.25
+_LOOK_AGAIN: Final = timedelta(seconds=0.5)
+_AT_ONCE: Final = Backoff(timedelta(seconds=0.25), timedelta(seconds=0.25))
+BY_KUBELET: Final = Backoff(timedelta(seconds=0.25), timedelta(seconds=3))
+"""The pace where files arrive on somebody else's schedule, and every look costs an API call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,11 @@ class ServerFollower:
         self.acknowledged = Wakeup()
         """Set whenever a server's state changed."""
         self.metrics: ReloadMetrics | None = None
+        self.events: OperatorEvents | None = None
+        self.pace = _AT_ONCE
+        """How soon servers are asked again that do not run with what they should."""
+        self._delays = iter(self.pace)
+        self._propagation = Propagation(around.clock)
 
     @property
     def servers(self) -> tuple[ServerStatus, ...]:
@@ -79,7 +89,9 @@ class ServerFollower:
             healthy = desired is not None and await self._follow(desired)
             if healthy:
                 self._around.health.beat(self.name)
-            hinted = await self.hinted.wait(_LOOK_AGAIN_S if healthy else _RETRY_S)
+                self._delays = iter(self.pace)
+            pause = _LOOK_AGAIN if healthy else next(self._delays)
+            hinted = await self.hinted.wait(pause.total_seconds())
 
     async def _follow(self, desired: DesiredState) -> bool:
         await self._publish_trust(desired)
@@ -87,10 +99,13 @@ class ServerFollower:
         facts = await self._facts()
         before = self.servers
         began = self._around.clock.monotonic()
-        reloaded: list[bool] = []
+        reloaded: list[ServerKeeper] = []
 
         async def keep(keeper: ServerKeeper, material: PublishedMaterial) -> None:
-            reloaded.append(await keeper.keep(desired, material, canary, facts.get(keeper.name)))
+            if self._propagation.begin(keeper.name, material.digest):
+                self._delays = iter(self.pace)
+            if await keeper.keep(desired, material, canary, facts.get(keeper.name)):
+                reloaded.append(keeper)
 
         async def keep_group(servers: ServerGroup, tasks: asyncio.TaskGroup) -> None:
             material = await servers.material.keep(desired)
@@ -100,13 +115,37 @@ class ServerFollower:
         async with asyncio.TaskGroup() as tasks:
             for group in self._groups:
                 tasks.create_task(keep_group(group, tasks))
-        if self.metrics is not None and any(reloaded):
-            self.metrics.orchestration.observe(self._around.clock.monotonic() - began)
-            for status in self.servers:
-                self.metrics.reloaded(error=status.error)
+        self._note(reloaded, self._around.clock.monotonic() - began)
         if self.servers != before:
             self.acknowledged.set()
-        return not any(status.error for status in self.servers)
+        return self._conclude(desired)
+
+    def _note(self, reloaded: Sequence[ServerKeeper], took_s: float) -> None:
+        self._propagation.metrics, self._propagation.events = self.metrics, self.events
+        for keeper in self._keepers:
+            error = keeper.status.error
+            if error == NOT_LOADED:
+                self._propagation.missed(keeper.name)
+            elif not error:
+                self._propagation.arrived(keeper.name)
+            elif self.events is not None and error != NOT_RUNNING:
+                self.events.reload_failed(keeper.name, error)
+            if self.metrics is not None and keeper in reloaded and error != NOT_LOADED:
+                self.metrics.reloaded(error=error)
+        if self.metrics is not None and reloaded:
+            self.metrics.orchestration.observe(took_s)
+
+    def _conclude(self, desired: DesiredState) -> bool:
+        errors = {status.error for status in self.servers} - {""}
+        if not errors:
+            if self.events is not None:
+                self.events.applied(version=desired.version, active=desired.active)
+            return True
+        if errors == {NOT_LOADED} and not self._propagation.is_slow:
+            # Everything that can be done is done; the servers are well with what they have.
+            waiting = ", ".join(self._propagation.missing)
+            self._around.health.beat(self.name, f"published, not yet at {waiting}")
+        return False
 
     async def _publish_trust(self, desired: DesiredState) -> None:
         files = trust_files(desired)

@@ -7,6 +7,7 @@ issuer: a truncated trust file is accepted silently, so nothing less proves it.
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -16,10 +17,15 @@ from services.watcher.ports import ReloadSignal, ServerCheck, SystemAccount
 from svc_core.domain.desired import DesiredState
 from svc_core.domain.status import ServerStatus
 from svc_core.domain.tls import TlsMaterial
-from svc_core.errors import BusError, RejectedError
+from svc_core.errors import BusError, RejectedError, SvcError
 from svc_core.runtime.surroundings import Surroundings
 
 log = structlog.get_logger()
+
+
+NOT_RUNNING: Final = "not running"
+NOT_LOADED: Final = "reloaded, but not with what was published"
+"""The server is well; what was published has not reached it yet."""
 
 
 @dataclass(slots=True)
@@ -84,14 +90,22 @@ class ServerKeeper:
             self._running = _Running(running.material, running.version, running.issuer, error)
         else:
             self._running = _Running(material.digest, desired.version, material.issuer, "")
-        if error or not (is_verified and facts is None):
+        if self._is_news(error, running, checked_only=is_verified and facts is None):
             self._report(began, error, desired)
         return True
+
+    def _is_news(self, error: str, before: _Running, *, checked_only: bool) -> bool:
+        if not error:
+            return not checked_only
+        # Before the first start a server is not running, because Watcher makes its files first;
+        # what has yet to arrive is told by who waits for it.
+        is_expected = error == NOT_RUNNING and before.version == 0
+        return error not in {NOT_LOADED, before.error} and not is_expected
 
     async def _reload(self, material: PublishedMaterial, facts: ServerFacts | None) -> str:
         if facts is None:
             # Nobody to ask: the signal works even after the server's certificate has expired.
-            return "" if await self.tools.signal.signal() else "not running"
+            return await self._signal()
         if facts.material == material.digest:
             return ""  # started with it
         try:
@@ -102,8 +116,14 @@ class ServerKeeper:
         if error:
             return f"reload refused: {error}"
         if after is None or after.material != material.digest:
-            return "reloaded, but not with what was published"
+            return NOT_LOADED
         return ""
+
+    async def _signal(self) -> str:
+        try:
+            return "" if await self.tools.signal.signal() else NOT_RUNNING
+        except SvcError as err:
+            return f"cannot be signalled: {err}"
 
     def _report(self, began: datetime, error: str, desired: DesiredState) -> None:
         ended = self.around.clock.now()

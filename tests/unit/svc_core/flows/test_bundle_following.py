@@ -105,7 +105,7 @@ def made_now(world: World, *, version: int) -> ServiceBundle:
     due = DEMO.keys.due(now)
     epochs = [epoch for epoch in KeyAuthority().epochs(now) if epoch <= due]
     ring = KeyAuthority().ring(GATEKEEPER, now=now, epochs=epochs)
-    return make_bundle(version=version, now=now, ring=ring)
+    return make_bundle(version=version, now=now, ring=ring, key_epoch=due.number)
 
 
 async def test_a_pulled_bundle_seals_messages(world: World) -> None:
@@ -228,7 +228,6 @@ async def test_a_pull_that_brought_no_next_keys_is_repeated_before_the_boundary(
     world: World,
 ) -> None:
     async with world.following():
-        world.office.bundle = made_now(world, version=8)
         await asyncio.sleep(PERIOD_S)
 
         in_the_lead = [at for at in world.office.pulled_at if PERIOD_S - LEAD_S < at < PERIOD_S]

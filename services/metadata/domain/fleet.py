@@ -1,0 +1,60 @@
+"""What the live instances have acknowledged, and who still uses which issuer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.metadata.domain.issuers import Issuer
+from svc_core.domain.identity import WATCHER
+from svc_core.domain.status import InstanceStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The signed statuses of every instance that is live."""
+
+    live: Sequence[InstanceStatus]
+
+    def silent_below(self, version: int) -> tuple[str, ...]:
+        """Return who has not acknowledged ``version``: instances, and servers by name."""
+        silent = [f"{s.service}/{s.instance}" for s in self.live if s.version < version]
+        watchers = [s for s in self.live if s.service == WATCHER]
+        if not watchers:
+            return (*silent, "no live watcher")
+        servers = [
+            f"server {server.name}: {server.error or f'at version {server.version}'}"
+            for status in watchers
+            for server in status.servers
+            if server.error or server.version < version
+        ]
+        if not any(status.servers for status in watchers):
+            servers.append("no server verified")
+        return (*silent, *servers)
+
+    def users_of(self, issuer: str) -> tuple[str, ...]:
+        """Return who still uses a leaf of ``issuer``: instances, and connections by count."""
+        users = [f"{s.service}/{s.instance}" for s in self.live if s.issuer == issuer]
+        users += [
+            f"{count} connections"
+            for status in self.live
+            if status.service == WATCHER and (count := status.connections.get(issuer, 0))
+        ]
+        users += [
+            f"server {server.name}"
+            for status in self.live
+            for server in status.servers
+            if server.issuer == issuer
+        ]
+        return tuple(users)
+
+    def may_use(self, issuer: Issuer) -> tuple[str, ...]:
+        """Return who uses ``issuer``, else who has not even heard that it is to be left."""
+        return self.users_of(issuer.name) or self.silent_below(issuer.version)
+
+    def servers_have(self, version: int) -> bool:
+        """Say whether every server is verified at ``version`` or later."""
+        watchers = [s for s in self.live if s.service == WATCHER and s.servers]
+        return bool(watchers) and all(
+            server.version >= version and not server.error
+            for status in watchers
+            for server in status.servers
+        )

@@ -1,0 +1,305 @@
+"""Whatever happens in whatever order, what must hold at every moment of a rotation holds."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from services.metadata.domain import ca_rotation
+from services.metadata.domain.ca_rotation import MOST_TRUSTED, Hold, Step, next_deadline, plan
+from services.metadata.domain.fleet import Fleet
+from services.metadata.domain.issuers import SUCCESSOR, IssuerState
+from services.metadata.domain.journal import Journal
+from svc_core.domain.identity import GATEKEEPER, WATCHER, InstanceName
+from svc_core.domain.status import ServerStatus
+from tests.builders import DEMO, NOW, make_status
+from tests.unit.metadata.journals import NODES
+
+STEPS_TO_CONVERGE = 40
+"""A whole rotation takes eight; from the worst state there are four issuers more to put away."""
+
+
+@dataclass
+class Instance:
+    """One service instance as it really is, whether or not anyone can see it."""
+
+    name: str
+    version: int = 0
+    issuer: str = ""
+    is_alive: bool = True
+
+
+@dataclass
+class Server:
+    """One NATS server as Watcher sees it."""
+
+    name: str
+    version: int = 0
+    issuer: str = ""
+    error: str = "not verified yet"
+    is_failing: bool = False
+
+
+class Rotation(RuleBasedStateMachine):
+    """The authority's plan against a fleet that is late, dies, comes back, and cannot be seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = NOW
+        self.journal = Journal()
+        self.instances = [Instance(f"g{n}") for n in range(3)]
+        self.servers = [Server(name) for name in NODES]
+        self.watcher = Instance("w1")
+        self.is_nats_away = False
+        self.is_openbao_away = False
+        self.planned: list[int] = []
+        self.was_bootstrapped = False
+
+    # --- the world ---
+
+    def fleet(self) -> Fleet:
+        """Return what the authority can see."""
+        if self.is_nats_away:
+            return Fleet(())
+        live = [
+            make_status(
+                service=GATEKEEPER,
+                instance=InstanceName(i.name),
+                version=i.version,
+                issuer=i.issuer,
+                servers=(),
+                connections={},
+            )
+            for i in self.instances
+            if i.is_alive
+        ]
+        if self.watcher.is_alive:
+            live.append(self._watcher_status())
+        return Fleet(live)
+
+    def _watcher_status(self) -> object:
+        connections: dict[str, int] = {}
+        for instance in self.instances:
+            if instance.is_alive and instance.issuer:
+                connections[instance.issuer] = connections.get(instance.issuer, 0) + 1
+        return make_status(
+            service=WATCHER,
+            instance=InstanceName(self.watcher.name),
+            version=self.watcher.version,
+            issuer=self.watcher.issuer,
+            servers=tuple(ServerStatus(s.name, s.version, s.issuer, s.error) for s in self.servers),
+            connections=connections,
+        )
+
+    def trust(self, instance: Instance) -> None:
+        if self.journal.active is not None and instance.is_alive:
+            instance.version = self.journal.version
+
+    def move(self, instance: Instance) -> None:
+        self.trust(instance)
+        if self.journal.active is not None and instance.is_alive:
+            instance.issuer = self.journal.active.name
+
+    def reload(self, server: Server) -> None:
+        if self.journal.active is None or not self.watcher.is_alive:
+            return
+        if server.is_failing:
+            server.error = "reload refused"
+        else:
+            server.version, server.error = self.journal.version, ""
+            server.issuer = self.journal.active.name
+
+    def servers_follow(self) -> None:
+        self.move(self.watcher)
+        for server in self.servers:
+            self.reload(server)
+
+    # --- what can happen ---
+
+    @rule(seconds=st.floats(0.1, 10))
+    def time_passes(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+        self.the_authority_works()
+
+    @rule(boundaries=st.integers(1, 5), late=st.sets(st.integers(0, 2), max_size=2))
+    def boundaries_pass(self, boundaries: int, late: set[int]) -> None:
+        for _ in range(boundaries):
+            self.now = DEMO.ca.starts(DEMO.ca.current(self.now).next()) - DEMO.ca.lead
+            self.the_authority_works()
+            for which, instance in enumerate(self.instances):
+                self.trust(instance)
+                if which not in late:
+                    self.move(instance)
+            self.servers_follow()
+            self.the_authority_works()
+            self.now += DEMO.ca.lead
+            self.the_authority_works()
+
+    @rule(epochs=st.integers(1, 50))
+    @precondition(lambda self: self.is_openbao_away)
+    def epochs_are_missed(self, epochs: int) -> None:
+        self.now += epochs * DEMO.ca.period
+
+    @rule(which=st.integers(0, 2))
+    def an_instance_takes_over_trust(self, which: int) -> None:
+        self.trust(self.instances[which])
+
+    @rule(which=st.integers(0, 2))
+    def an_instance_moves(self, which: int) -> None:
+        self.move(self.instances[which])
+
+    @rule(which=st.integers(0, 2))
+    def an_instance_dies_or_comes_back_as_it_was(self, which: int) -> None:
+        self.instances[which].is_alive = not self.instances[which].is_alive
+
+    @rule()
+    def watcher_dies_or_comes_back_as_it_was(self) -> None:
+        self.watcher.is_alive = not self.watcher.is_alive
+
+    @rule()
+    def watcher_moves(self) -> None:
+        self.move(self.watcher)
+
+    @rule(which=st.integers(0, 2))
+    def a_server_reloads(self, which: int) -> None:
+        self.reload(self.servers[which])
+
+    @rule(which=st.integers(0, 2))
+    def a_server_begins_or_ends_to_fail(self, which: int) -> None:
+        self.servers[which].is_failing = not self.servers[which].is_failing
+
+    @rule()
+    def everybody_follows(self) -> None:
+        for instance in self.instances:
+            self.move(instance)
+        self.servers_follow()
+
+    @rule()
+    def nats_goes_or_returns(self) -> None:
+        self.is_nats_away = not self.is_nats_away
+
+    @rule()
+    def openbao_goes_or_returns(self) -> None:
+        self.is_openbao_away = not self.is_openbao_away
+
+    def the_authority_works(self) -> None:
+        for _ in range(STEPS_TO_CONVERGE):
+            if not self.takes_a_step():
+                return
+        raise AssertionError(f"no rest without anybody else doing anything: {self.next_step()}")
+
+    def teardown(self) -> None:
+        """From any state: once everything answers, the present epoch's issuer becomes active."""
+        self.is_nats_away = self.is_openbao_away = False
+        for instance in (*self.instances, self.watcher):
+            instance.is_alive = True
+        for server in self.servers:
+            server.is_failing = False
+        self.converge()
+        # An attempt that was given up is followed by the next one, at the next boundary.
+        self.now = DEMO.ca.starts(DEMO.ca.current(self.now).next()) - DEMO.ca.lead
+        self.converge()
+        self.now += DEMO.ca.lead
+        self.converge()
+        active = self.journal.active
+        assert active is not None
+        assert active.epoch == DEMO.ca.current(self.now).number
+        assert self.journal.successor is None
+
+    def converge(self) -> None:
+        for _ in range(STEPS_TO_CONVERGE):
+            self.everybody_follows()
+            if not self.takes_a_step():
+                return
+        raise AssertionError(f"still not at rest: {self.next_step()}")
+
+    # --- the authority ---
+
+    def next_step(self) -> Step | Hold | None:
+        return plan(self.journal, self.fleet(), self.now, DEMO)
+
+    def takes_a_step(self) -> bool:
+        step = self.next_step()
+        if step is None or isinstance(step, Hold):
+            return False
+        before = self.journal
+        self.check_step(step)
+        self.take(step)
+        assert self.journal.version >= before.version
+        assert self.journal.highest_epoch >= before.highest_epoch
+        self.holds_at_every_moment()
+        return self.journal is not before
+
+    def check_step(self, step: Step) -> None:
+        match step:
+            case ca_rotation.Plan(epoch):
+                assert epoch not in self.planned
+                assert epoch > self.journal.highest_epoch
+                self.planned.append(epoch)
+            case ca_rotation.Retire(name):
+                issuer = self.journal.issuer(name)
+                assert issuer.state is not IssuerState.ACTIVE
+                assert issuer.is_expired(self.now) or not self.fleet().users_of(name)
+            case ca_rotation.Activate(_, proven=False):
+                # Nobody was asked, so there must have been nothing left to lose.
+                active = self.journal.active
+                assert active is None or active.not_after is not None
+                assert active is None or active.not_after - self.now <= DEMO.skew
+
+    def take(self, step: Step) -> None:
+        journal, now = self.journal, self.now
+        match step:
+            case ca_rotation.Plan(epoch):
+                self.journal = journal.planned(epoch, now=now)
+            case ca_rotation.Mint(name):
+                self.journal = journal if self.is_openbao_away else self.minted(name)
+            case ca_rotation.MarkTrusted(name):
+                self.journal = journal.moved(name, IssuerState.TRUSTED, now=now)
+            case ca_rotation.Activate(name):
+                self.journal = journal.activated(name, now=now)
+            case ca_rotation.MarkDrained(name):
+                self.journal = journal.moved(name, IssuerState.DRAINED, now=now)
+            case ca_rotation.Kick(name):
+                self.journal = journal.with_kicked(name)
+            case ca_rotation.Retire(name):
+                self.journal = journal.retired(name, now=now)
+            case ca_rotation.Remove(name):
+                self.journal = journal if self.is_openbao_away else journal.removed(name)
+
+    def minted(self, name: str) -> Journal:
+        end: datetime = self.now + DEMO.ca.validity
+        return self.journal.staged(
+            name, pem=f"pem {name}", route_pem=f"route {name}", not_after=end, now=self.now
+        )
+
+    # --- what holds ---
+
+    @invariant()
+    def holds_at_every_moment(self) -> None:
+        states = [i.state for i in self.journal.issuers]
+        assert states.count(IssuerState.ACTIVE) == (1 if self.was_active() else 0)
+        assert sum(state in SUCCESSOR for state in states) <= 1
+        assert len(self.journal.trusted) <= MOST_TRUSTED
+        assert len({i.name for i in self.journal.issuers}) == len(states)
+        if self.journal.active is not None:
+            assert self.journal.active in self.journal.trusted
+        assert set(self.journal.kicked) <= {i.name for i in self.journal.trusted}
+        assert len(set(self.journal.kicked)) == len(self.journal.kicked)
+
+    def was_active(self) -> bool:
+        self.was_bootstrapped = self.was_bootstrapped or self.journal.active is not None
+        return self.was_bootstrapped
+
+    @invariant()
+    @precondition(lambda self: self.next_step() is None)
+    def nothing_to_do_means_nothing_before_the_deadline(self) -> None:
+        deadline = next_deadline(self.journal, self.now, DEMO)
+        almost = deadline - timedelta(microseconds=1)
+        for moment in (self.now + (almost - self.now) / 2, almost):
+            assert plan(self.journal, self.fleet(), moment, DEMO) is None
+
+
+RotationTest = Rotation.TestCase
+RotationTest.settings = settings(max_examples=60, stateful_step_count=40)

@@ -1,0 +1,131 @@
+"""Material is adopted whole, in memory and on disk, or not at all."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from svc_core.adapters.system_clock import SystemClock
+from svc_core.adapters.tls_contexts import client_context, server_context, trusting_context
+from svc_core.adapters.tls_identity import TlsIdentity
+from svc_core.domain.secrets import SecretBytes
+from svc_core.domain.tls import TlsMaterial
+from svc_core.errors import TlsMaterialError
+from tests.tls_materials import make_material, new_issuer, shake_hands
+
+ISSUER = new_issuer()
+OTHER = new_issuer("ca-2-1")
+LONG_AGO = SystemClock().now() - timedelta(minutes=10)
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> TlsIdentity:
+    return TlsIdentity(SystemClock(), server_context, server=True, link=tmp_path / "tls")
+
+
+def on_disk(directory: Path) -> tuple[str, bytes]:
+    link = directory / "tls"
+    return (link / "cert.pem").read_text(), (link / "key.pem").read_bytes()
+
+
+def test_before_the_first_there_is_none(identity: TlsIdentity) -> None:
+    assert identity.material is None
+    with pytest.raises(TlsMaterialError, match="no certificate yet"):
+        assert identity.context
+
+
+async def test_adopted_material_is_in_use_and_on_disk(
+    identity: TlsIdentity, tmp_path: Path
+) -> None:
+    material = make_material(ISSUER, server=True)
+
+    await identity.adopt(material)
+
+    assert identity.material is material
+    assert on_disk(tmp_path) == (material.chain_pem, material.key_pem.reveal())
+    shake_hands(trusting_context(ISSUER.pem), identity.context)
+
+
+async def test_only_a_new_leaf_is_written_to_disk(identity: TlsIdentity, tmp_path: Path) -> None:
+    material = make_material(ISSUER, server=True)
+    await identity.adopt(material)
+
+    await identity.adopt(replace(material, trust_pem=ISSUER.pem + OTHER.pem))
+
+    assert [p.name for p in (tmp_path / "tls.d").iterdir()] == ["1"]
+
+
+BAD: dict[str, Callable[[TlsMaterial], TlsMaterial]] = {
+    "another key": lambda m: replace(m, key_pem=make_material(ISSUER).key_pem),
+    "key cut off": lambda m: replace(m, key_pem=SecretBytes(m.key_pem.reveal()[:-40])),
+    "chain cut off": lambda m: replace(m, chain_pem=m.chain_pem[:-40]),
+    "trust cut off": lambda m: replace(m, trust_pem=m.trust_pem + m.trust_pem[:-40]),
+    "no trust": lambda m: replace(m, trust_pem=""),
+    "issuer not trusted": lambda m: replace(m, trust_pem=OTHER.pem),
+    "expired": lambda _: make_material(
+        ISSUER, server=True, now=LONG_AGO, ttl=timedelta(minutes=1)
+    ),
+    "not valid yet": lambda _: make_material(
+        ISSUER, server=True, now=LONG_AGO + timedelta(minutes=30)
+    ),
+    "a client's": lambda _: make_material(ISSUER),
+}
+
+
+@pytest.mark.parametrize("spoil", BAD.values(), ids=BAD)
+async def test_bad_material_is_refused_and_the_old_stays(
+    identity: TlsIdentity, tmp_path: Path, spoil: Callable[[TlsMaterial], TlsMaterial]
+) -> None:
+    good = make_material(ISSUER, server=True)
+    await identity.adopt(good)
+    context, hot = identity.context, await identity.hot_context()
+
+    with pytest.raises(TlsMaterialError):
+        await identity.adopt(spoil(make_material(ISSUER, server=True)))
+
+    assert identity.material is good
+    assert identity.context is context
+    assert on_disk(tmp_path)[0] == good.chain_pem
+    shake_hands(trusting_context(ISSUER.pem), hot)
+
+
+async def test_a_refused_first_leaves_nothing_behind(
+    identity: TlsIdentity, tmp_path: Path
+) -> None:
+    with pytest.raises(TlsMaterialError):
+        await identity.adopt(make_material(ISSUER))
+
+    assert identity.material is None
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_hot_context_waits_for_the_first_and_follows_every_later_one(
+    identity: TlsIdentity,
+) -> None:
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(identity.hot_context())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await identity.adopt(make_material(ISSUER, server=True))
+    hot = waiting.result()
+
+    await identity.adopt(make_material(OTHER, server=True))
+
+    assert await identity.hot_context() is hot
+    shake_hands(trusting_context(OTHER.pem), hot)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        shake_hands(trusting_context(ISSUER.pem), hot)
+
+
+async def test_a_context_is_a_new_one_after_every_adoption() -> None:
+    identity = TlsIdentity(SystemClock(), client_context, server=False)
+    await identity.adopt(make_material(ISSUER))
+    first = identity.context
+
+    await identity.adopt(make_material(ISSUER))
+
+    assert identity.context is not first
