@@ -9,7 +9,7 @@ WORKDIR /build
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends binutils
 COPY . .
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PYTHONDONTWRITEBYTECODE=1
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv /build/tools \
     && python3 scripts/lock_subset.py hatchling > tools.txt \
     && tools/bin/pip install --quiet --no-deps --require-hashes --requirement tools.txt \
@@ -28,9 +28,19 @@ RUN case "${SERVICE}" in \
          --require-hashes --requirement runtime.txt \
     && tools/bin/pip --python /opt/securetransport/bin/python install --quiet --no-deps dist/*.whl \
     && find /opt/securetransport -name '*.so*' -type f -exec strip --strip-unneeded {} + \
+    # The Kubernetes client is a thousand generated modules: their bytecode is enough.
+    && for client in /opt/securetransport/lib/python3*/site-packages/kubernetes_asyncio; do \
+         if [ -d "${client}" ]; then \
+           /opt/securetransport/bin/python -m compileall -q -b "${client}" \
+           && find "${client}" \( -name '*.py' -o -name __pycache__ \) -prune -exec rm -r {} +; \
+         fi; \
+       done \
     && /opt/securetransport/bin/python scripts/sbom.py > /opt/securetransport/sbom.cdx.json \
-    && if [ "${SERVICE}" = console ]; then entry=securetransport; else entry="st-${SERVICE}"; fi \
+    && if [ "${SERVICE}" = console ]; \
+       then entry=securetransport module=console.main; \
+       else entry="st-${SERVICE}" module="services.${SERVICE}.app"; fi \
     && ln -s "${entry}" /opt/securetransport/bin/service \
+    && /opt/securetransport/bin/python -B -c "import ${module}" \
     && /opt/securetransport/bin/service --help > /dev/null
 # Volumes take over the owner of the directory they are first mounted on.
 RUN mkdir -p /places/state /places/trust \

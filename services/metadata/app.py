@@ -6,13 +6,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
-import structlog
-
-from services.metadata.adapters.acl_file import read_acl
+from services.metadata.adapters.acl_file import FileManifest
 from services.metadata.adapters.issuer_mint import OpenBaoIssuerMint
 from services.metadata.adapters.jetstream import JetStreamDeclaration
 from services.metadata.adapters.key_wrap import TransitKeyWrap
 from services.metadata.config import MetadataSettings
+from services.metadata.flows.acl_following import AclFollower, AclSource, read_acl
 from services.metadata.flows.announcing import Announcer, Streams
 from services.metadata.flows.bundle_responder import BundleResponder
 from services.metadata.flows.ca_rotation import CanaryProof, CaRotator, RotationTools
@@ -21,8 +20,8 @@ from services.metadata.flows.instance_keys import InstanceKeys
 from services.metadata.flows.journal_keeping import JournalKeeper
 from services.metadata.flows.key_issuance import KeyIssuance
 from services.metadata.flows.rotation_metrics import IssuanceMetrics
+from services.metadata.ports import AclManifest
 from svc_core.adapters.nats_canary import NatsCanary
-from svc_core.domain.acl import Acl
 from svc_core.domain.identity import AUTHCONTROLLER, CANARY, GATEKEEPER, METADATA, WATCHER
 from svc_core.errors import ConfigError, IdentityError
 from svc_core.flows.statements import Author
@@ -30,10 +29,9 @@ from svc_core.kit import ServiceKit, client_spec
 from svc_core.kit import serve as serve_kit
 from svc_core.runtime.supervision import Loop
 
-log = structlog.get_logger()
-
 SERVICES: Final = frozenset({METADATA, WATCHER, GATEKEEPER, AUTHCONTROLLER})
 _LOOP_BUDGET: Final = timedelta(seconds=15)
+_ACL_BUDGET: Final = timedelta(minutes=10)
 
 
 async def serve(settings: MetadataSettings, stop: asyncio.Event) -> None:
@@ -46,9 +44,18 @@ async def _loops(kit: ServiceKit[MetadataSettings]) -> AsyncIterator[Sequence[Lo
     kit.uses_keys = False
     kit.hears_hints = False
     author = _pinned_author(kit)
-    acl = _read_acl(kit.settings)
+    async with _manifest(kit.settings) as manifest:
+        acls = AclSource(await read_acl(manifest, known=SERVICES))
+        follower = AclFollower(manifest, acls, SERVICES, kit.health)
+        kit.health.expect(AclFollower.name, _ACL_BUDGET)
+        yield [follower, *_authority(kit, author, acls)]
+
+
+def _authority(
+    kit: ServiceKit[MetadataSettings], author: Author, acls: AclSource
+) -> Sequence[Loop]:
     instances = InstanceKeys(kit.store, kit.clock)
-    keys = KeyIssuance(kit.store, TransitKeyWrap(kit.session), acl, kit.around)
+    keys = KeyIssuance(kit.store, TransitKeyWrap(kit.session), acls, kit.around)
     announcer = Announcer(
         kit.store,
         kit.bus,
@@ -65,17 +72,32 @@ async def _loops(kit: ServiceKit[MetadataSettings]) -> AsyncIterator[Sequence[Lo
         announcer,
         CanaryProof(kit.issuing, canaries, client_spec(kit.settings, CANARY)),
     )
-    rotator = CaRotator(tools, acl, kit.around, IssuanceMetrics(kit.metrics))
+    rotator = CaRotator(tools, acls, kit.around, IssuanceMetrics(kit.metrics))
     for name in (CaRotator.name, Announcer.name):
         kit.health.expect(name, _LOOP_BUDGET)
     # Issued once per lead, so that two missed leads show.
     kit.health.expect(KeyIssuance.name, 2 * kit.settings.rotation.keys.period + _LOOP_BUDGET)
-    yield [
+    acls.wake(rotator.hinted, keys.hinted)
+    return [
         rotator,
         keys,
         announcer,
-        BundleResponder(kit.bus, keys, instances, acl, author, kit.around),
+        BundleResponder(kit.bus, keys, instances, acls, author, kit.around),
     ]
+
+
+@asynccontextmanager
+async def _manifest(settings: MetadataSettings) -> AsyncIterator[AclManifest]:
+    if settings.acl_file is not None:
+        yield FileManifest(settings.acl_file)
+    elif settings.acl_config_map is not None:
+        # Half a second and thirty megabytes that only those pay who need them.
+        from services.metadata.adapters.acl_configmap import open_manifest  # noqa: PLC0415
+
+        async with open_manifest(settings.acl_config_map) as manifest:
+            yield manifest
+    else:
+        raise ConfigError("set either acl_file or acl_config_map")
 
 
 def _pinned_author(kit: ServiceKit[MetadataSettings]) -> Author:
@@ -87,12 +109,3 @@ def _pinned_author(kit: ServiceKit[MetadataSettings]) -> Author:
             f"{kit.settings.trust.metadata_identities_file}; set `instance` to a listed id"
         ) from err
     return Author(kit.instance, kit.signer)
-
-
-def _read_acl(settings: MetadataSettings) -> Acl:
-    acl, warnings = read_acl(settings.acl_file, known=SERVICES)
-    for warning in warnings:
-        log.warning(
-            "acl.entry_ignored", of=warning.service, entry=warning.entry, reason=warning.reason
-        )
-    return acl

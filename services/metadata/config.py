@@ -1,16 +1,38 @@
 """Metadata's own settings."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from svc_core.config import ServiceSettings
+from svc_core.config import KubernetesApiSettings, Section, ServiceSettings
+
+
+class AclConfigMap(Section):
+    """The ACL manifest in Kubernetes."""
+
+    namespace: str
+    """Namespace of the ConfigMap."""
+    name: str = "services-acl"
+    """The ConfigMap."""
+    key: str = "acl-manifest.yaml"
+    """Key under which the manifest is."""
+    api: KubernetesApiSettings = KubernetesApiSettings()
+    """How the API is reached; a pod needs nothing here."""
 
 
 class MetadataSettings(ServiceSettings):
     """The authority."""
 
-    acl_file: Path
-    """The ACL manifest."""
+    acl_file: Path | None = None
+    """The ACL manifest as a file; followed."""
+    acl_config_map: AclConfigMap | None = None
+    """The ACL manifest as a ConfigMap; followed. Exactly one of the two is set."""
     replicas: int = Field(default=3, ge=1, le=5)
     """Replicas of every stream."""
+
+    @model_validator(mode="after")
+    def _one_manifest(self) -> Self:
+        if (self.acl_file is None) == (self.acl_config_map is None):
+            raise ValueError("set either acl_file or acl_config_map")
+        return self

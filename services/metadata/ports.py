@@ -1,6 +1,6 @@
-"""Roles only the authority needs: an issuer mint, a key wrap, a server proof, declarations."""
+"""Roles only the authority needs: a mint, a key wrap, proofs, declarations, the ACL manifest."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -62,4 +62,20 @@ class StreamDeclaration(Protocol):
         self, streams: Sequence[StreamSpec], durables: Sequence[DurableSpec], *, replicas: int
     ) -> None:
         """Create or update each; raise `BusError` when JetStream cannot now."""
+        ...
+
+
+class AclManifest(Protocol):
+    """The ACL manifest where people edit it."""
+
+    @property
+    def name(self) -> str:
+        """How mistakes call it."""
+        ...
+
+    def follow(self) -> AsyncGenerator[bytes | None, None]:
+        """Yield its bytes now and whenever they may have changed; None while there is none.
+
+        Iterating may raise `KubernetesError` (retry), `AccessDeniedError` or `ConfigError`.
+        """
         ...

@@ -11,8 +11,15 @@ from tests.e2e.stolen import Theft, open_theft
 from tests.integration.background import in_background
 
 HERE: Final = Path(__file__).parent
-WATCHERS: Final = ("test_outsiders.py", "test_chain.py", "test_retirement.py", "test_kills.py")
-"""They share one stack, so they come first and in this order; the last of them kills its parts."""
+WATCHERS: Final = (
+    "test_outsiders.py",
+    "test_chain.py",
+    "test_retirement.py",
+    "test_kills.py",
+    "test_latecomers.py",
+)
+"""They share one stack, so they come first and in this order: what takes minutes by the clock of
+the rotations begins in an early one and is judged in a later one."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,6 +51,16 @@ def stack(shared_stack: SharedStack) -> LoadedStack:
 def theft(shared_stack: SharedStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theft]:
     """A leaf that was taken early, since its issuer is trusted for a minute more."""
     folder = tmp_path_factory.mktemp("theft")
+    with in_background(lambda: open_theft(shared_stack.use(), folder)) as stolen:
+        yield stolen
+
+
+@pytest.fixture(scope="session")
+def late_theft(
+    shared_stack: SharedStack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Theft]:
+    """The same, taken when the rotations have left that issuer behind but still trust it."""
+    folder = tmp_path_factory.mktemp("late-theft")
     with in_background(lambda: open_theft(shared_stack.use(), folder)) as stolen:
         yield stolen
 

@@ -41,15 +41,20 @@ class TrustedIssuer:
         return str(common[0].value).removeprefix(_NAME_PREFIX)
 
     @property
+    def epoch(self) -> int:
+        """The CA epoch in its name; two that begin at once differ in nothing else."""
+        return int(self.name.split("-")[1])
+
+    @property
     def pem(self) -> bytes:
         """Its certificate."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def trusted_issuers(trust: Path) -> list[TrustedIssuer]:
-    """Return the intermediates in a trust file, the one that was made first first."""
-    found = x509.load_pem_x509_certificates(trust.read_bytes())
-    return [TrustedIssuer(c) for c in sorted(found, key=lambda c: c.not_valid_after_utc)]
+    """Return the intermediates in a trust file, the oldest first."""
+    found = map(TrustedIssuer, x509.load_pem_x509_certificates(trust.read_bytes()))
+    return sorted(found, key=lambda issuer: issuer.epoch)
 
 
 @asynccontextmanager

@@ -14,13 +14,17 @@ from typing import Final
 
 import pytest
 
-from devstack.layout import SERVICES
+from devstack.endpoints import plan_endpoints
+from devstack.layout import SERVICES, Layout
+from devstack.services import ServicePlan, write_configuration
+from svc_core.domain.identity import Deployment
 from tests.e2e.commands import command, processes_of
 from tests.e2e.loaded_stack import open_root
 
 MISCONFIGURED: Final = 2
 REFUSES_WITHIN_S: Final = 20.0
-SENTENCE: Final = re.compile(r"error: \S.*\.\n")
+SENTENCE: Final = re.compile(r"error: \S.*\.\n|[a-z]+: \S.* \[config\.[a-z_]+\]\n")
+"""What a command and what a service says."""
 SOURCES: Final = Path(__file__).parents[2]
 
 
@@ -161,32 +165,63 @@ async def test_a_disk_that_is_too_small_is_refused(root: Path, starting: str) ->
     assert "MB" in said
 
 
+def good_configuration(root: Path, service: str) -> Path:
+    """Write the configuration a service has in a stack at ``root``."""
+    layout = Layout.at(root)
+    endpoints = plan_endpoints(layout, profile="demo", base_port=None)
+    return write_configuration(ServicePlan(layout, endpoints, Deployment(), 3), service)
+
+
 @pytest.mark.parametrize("service", SERVICES)
-@pytest.mark.parametrize(
-    ("content", "named"),
-    [
-        (b"profile: demo\nprofil: demo\n", "profile"),
-        (b"profile: [\n", ":"),
-        (b"\x00\xff\xfe", "config.yaml"),
-        (b"", "config.yaml"),
-        (b"- a\n- b\n", "config.yaml"),
-    ],
-    ids=["unknown", "cut", "binary", "empty", "list"],
-)
-async def test_a_service_names_what_is_wrong_with_its_configuration(
-    root: Path, service: str, content: bytes, named: str
+async def test_a_service_names_the_place_of_an_unknown_setting_and_the_nearest_known_one(
+    root: Path, service: str
 ) -> None:
-    root.mkdir()
-    path = root / "config.yaml"
-    path.write_bytes(content)
+    path = good_configuration(root, service)
+    line = len(path.read_text().splitlines()) + 1
+    path.write_text(path.read_text() + "profil: demo\n")
 
     said = await refusal_of(f"st-{service}", "--config", str(path), root=root)
 
+    assert f"{path}:{line}:1: profil" in said
+    assert "did you mean profile?" in said
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "named"),
+    [
+        ("profile: demo", "profile: fast", "demo, production, testing"),
+        ("profile: demo", "profile: [demo", "config.yaml:"),
+        ("profile: demo", "profile: demo\nprofile: demo", "config.yaml:"),
+        ("users: 10", "users: many", "users"),
+        ("drain: 3s", "drain: soon", "drain"),
+    ],
+    ids=["profile", "cut", "twice", "number", "duration"],
+)
+async def test_a_service_names_the_place_of_a_wrong_value(
+    root: Path, good: str, bad: str, named: str
+) -> None:
+    path = good_configuration(root, "gatekeeper")
+    text = path.read_text()
+    assert good in text
+    path.write_text(text.replace(good, bad))
+
+    said = await refusal_of("st-gatekeeper", "--config", str(path), root=root)
+
     assert named in said
+    assert re.search(r"config\.yaml:\d+:\d+: ", said)
 
 
-@pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_without_its_configuration_says_so(root: Path, service: str) -> None:
-    said = await refusal_of(f"st-{service}", "--config", str(root / "none.yaml"), root=root)
+@pytest.mark.parametrize(
+    "content", [b"\x00\xff\xfe", b"- a\n", None], ids=["binary", "list", "none"]
+)
+async def test_a_service_names_the_file_that_is_no_configuration(
+    root: Path, content: bytes | None
+) -> None:
+    root.mkdir()
+    path = root / "config.yaml"
+    if content is not None:
+        path.write_bytes(content)
 
-    assert "none.yaml" in said
+    said = await refusal_of("st-metadata", "--config", str(path), root=root)
+
+    assert str(path) in said

@@ -35,3 +35,14 @@ async def test_a_leaf_of_a_retired_issuer_is_refused_before_it_expires(theft: Th
     )
     async with as_service(layout, GATEKEEPER) as gatekeeper:
         assert (await gatekeeper.read_ca_message()).data
+
+
+async def test_a_leaf_of_an_issuer_that_was_left_behind_is_good_while_it_is_trusted(
+    late_theft: Theft,
+) -> None:
+    assert late_theft.issuer.name in [
+        issuer.name for issuer in trusted_issuers(late_theft.stack.layout.trust_file)
+    ]
+    assert await late_theft.refusals() == [ACCEPTED] * 3
+    for connection in late_theft.connections:
+        assert (await connection.read_ca_message()).data

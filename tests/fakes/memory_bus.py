@@ -146,10 +146,22 @@ class MemoryBus:
                     durable.again.append(replace(delivery, deliveries=delivery.deliveries + 1))
                     await self._wake()
                     continue
-                await on_reject(delivery, err)
-                self.terminated.append(delivery)
+                await self._reject(durable, delivery, err, on_reject)
+            except Exception as err:  # noqa: BLE001 (a bug in a handler is no reason to stop)
+                await self._reject(durable, delivery, err, on_reject)
             else:
                 durable.acked.append(delivery)
+
+    async def _reject(
+        self, durable: _Durable, delivery: Delivery, error: Exception, on_reject: Rejected
+    ) -> None:
+        try:
+            await on_reject(delivery, error)
+        except BusError:
+            durable.again.append(replace(delivery, deliveries=delivery.deliveries + 1))
+            await self._wake()
+        else:
+            self.terminated.append(delivery)
 
     async def _next(self, binding: Binding, durable: _Durable) -> Delivery:
         stream = self._named(binding.stream)

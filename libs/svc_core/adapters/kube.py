@@ -60,9 +60,10 @@ class KubeApi:
 
     def __init__(self, configuration: Configuration, timeout: timedelta) -> None:
         self._timeout_s = timeout.total_seconds()
-        self._requests = ApiClient(configuration)
+        self.client = ApiClient(configuration)
+        """For the APIs of other groups than core."""
         self._streams = WsApiClient(configuration)
-        self.core = CoreV1Api(self._requests)
+        self.core = CoreV1Api(self.client)
         """For watches, whose answer is a stream; everything else goes through `call`."""
         self.exec_core = CoreV1Api(self._streams)
         """The same over WebSockets, for ``pods/exec``."""
@@ -91,7 +92,7 @@ class KubeApi:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._requests.close()
+        await self.client.close()
         await self._streams.close()
 
 
@@ -156,6 +157,7 @@ def _configuration(settings: KubernetesApiSettings) -> Configuration:
     logging.getLogger("kubernetes_asyncio").setLevel(logging.INFO)
     configuration = Configuration(host=settings.url or _own_cluster())
     configuration.ssl_ca_cert = str(settings.ca_file)
+    configuration.api_key = {"BearerToken": ""}
     configuration.api_key_prefix = {"BearerToken": "Bearer"}
 
     def reread(current: Configuration) -> None:

@@ -5,7 +5,7 @@ gone (410). The answer to all of them is the same: list again, and watch from th
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -26,7 +26,7 @@ _PAUSE_S: Final = 0.5
 _OK, _GONE = 200, 410
 
 
-async def follow_config_map(api: KubeApi, place: Named) -> AsyncIterator[Data | None]:
+async def follow_config_map(api: KubeApi, place: Named) -> AsyncGenerator[Data | None, None]:
     """Yield its data now and after every change, for ever; None while there is none.
 
     The same data may come twice; a change that was undone in between may not come at all.

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 _PULL_EXPIRES_S: Final = 0.5
 _PULL_GRACE_S: Final = 1.0
 _PULL_PAUSE_S: Final = 0.1
+_WIND_DOWN_S: Final = 2.0
 _NANOSECONDS: Final = 1_000_000_000
 _IDLE: Final = frozenset({"404", "408"})
 _HEARTBEAT: Final = "100"
@@ -107,45 +108,59 @@ class PullBinding:
         self._current_link = current_link
         self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
         self._pulls: dict[NatsLink, _Pull] = {}
-        self._group: asyncio.TaskGroup | None = None
+        self._pulling: asyncio.TaskGroup | None = None
+        """Where pulls run, from the start until the end has begun."""
 
     async def run(self) -> None:
-        """Handle what arrives until cancelled; then return to the stream what was not begun."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                self._group = group
-                for _ in range(self._binding.concurrency):
-                    group.create_task(self._work())
-        finally:
-            self._group = None
-            await self._return_unbegun()
+        """Handle what arrives until cancelled; then return to the stream what was not finished."""
+        async with asyncio.TaskGroup() as pulling:
+            self._pulling = pulling
+            try:
+                async with asyncio.TaskGroup() as working:
+                    for _ in range(self._binding.concurrency):
+                        working.create_task(self._work())
+            finally:
+                self._pulling = None
+                await self._wind_down()
 
     async def attach(self, link: NatsLink) -> None:
         """Start pulling on ``link``."""
-        if self._group is None:
-            return
         pull = _Pull(self._binding, link, self._arrived)
         await pull.open()
+        if self._pulling is None:
+            await pull.stop()
+            return
         self._pulls[link] = pull
-        self._group.create_task(pull.run())
+        pull.start(self._pulling)
 
     async def detach(self, link: NatsLink) -> None:
         """Ask for no more on ``link`` and wait until its outstanding pull has ended."""
         if (pull := self._pulls.pop(link, None)) is not None:
             await pull.stop()
 
-    async def _return_unbegun(self) -> None:
+    async def _wind_down(self) -> None:
+        """Let the outstanding pulls run out, since the server would go on delivering to them."""
         try:
-            async with asyncio.timeout(_PULL_GRACE_S):
-                while not self._arrived.empty():
-                    await self._settle(self._arrived.get_nowait(), b"-NAK")
+            async with asyncio.timeout(_WIND_DOWN_S):
+                await self._return_unfinished()
+                for link in tuple(self._pulls):
+                    await self.detach(link)
+                await self._return_unfinished()
         except TimeoutError:
             log.debug("deliveries.left", left=self._arrived.qsize())
+
+    async def _return_unfinished(self) -> None:
+        while not self._arrived.empty():
+            await self._settle(self._arrived.get_nowait(), b"-NAK")
 
     async def _work(self) -> None:
         while True:
             message = await self._arrived.get()
-            await self._settle(message, await self._verdict(message))
+            try:
+                await self._settle(message, await self._verdict(message))
+            except asyncio.CancelledError:
+                self._arrived.put_nowait(message)
+                raise
 
     async def _verdict(self, message: Msg) -> bytes:
         delivery = _delivery(message)
@@ -190,7 +205,7 @@ class _Pull:
         self._left = 0
         self._pause = False
         self._turn = asyncio.Event()
-        self._finished = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
         self._inbox = link.new_inbox()
         self._subscription: Subscription | None = None
 
@@ -198,20 +213,24 @@ class _Pull:
         """Subscribe the inbox that the stream delivers to."""
         self._subscription = await self._link.subscribe(self._inbox, self._on_message)
 
-    async def run(self) -> None:
+    def start(self, group: asyncio.TaskGroup) -> None:
         """Keep one pull outstanding until stopped or the link is lost."""
+        self._task = group.create_task(self._run())
+
+    async def _run(self) -> None:
         try:
             while self._wanted and not self._link.is_lost:
                 await self._pull_once()
         except BusError:
             log.debug("pull.ended", stream=self._binding.stream)
-        finally:
-            self._finished.set()
 
     async def stop(self) -> None:
         """Let the outstanding pull run out, then unsubscribe."""
         self._wanted = False
-        await self._finished.wait()
+        if self._link.is_lost:
+            self._turn.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
         if self._subscription is not None:
             await self._link.unsubscribe(self._subscription)
 

@@ -87,7 +87,7 @@ class NatsConnection:
         """Connect, and open another link whenever the current one is lost; for ever."""
         while True:
             link = await self._restored()
-            await link.lost.wait()
+            await link.watch()
             if link is self._current:
                 self.losses += 1
                 log.warning("connection.lost", url=link.url, user=self._user.account)
@@ -197,8 +197,11 @@ class NatsConnection:
         """Handle messages for ever, across swaps; ends only by cancellation."""
         pull = PullBinding(binding, handler, on_reject, self._link)
         async with asyncio.TaskGroup() as group:
-            group.create_task(pull.run())
-            group.create_task(self._hold(pull))
+            holding = group.create_task(self._hold(pull))
+            try:
+                await pull.run()
+            finally:
+                holding.cancel()
 
     async def listen(self, topic: Subject, listener: Listener) -> None:
         """Call ``listener`` for every live message on ``topic`` for ever, across swaps."""
@@ -237,10 +240,11 @@ class NatsConnection:
             self._has_link.clear()
             former = self._current
             self._current = await self._open_persistently()
-            if former is not None:
-                await self._detach_all(former)
             self._has_link.set()
             log.info("connection.opened", url=self._current.url, user=self._user.account)
+            if former is not None:
+                await self._detach_all(former)
+                await former.close()
             return self._current
 
     async def _open_persistently(self) -> NatsLink:

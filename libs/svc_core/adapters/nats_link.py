@@ -25,8 +25,10 @@ log = structlog.get_logger()
 
 _VIOLATION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
 _NO_RESPONDERS: Final = "503"
-_PING_INTERVAL_S: Final = 5
-_MAX_PINGS: Final = 2
+_PULSE_S: Final = 1.0
+_SILENCE_S: Final = 3
+# The client's own pings only have to keep it from giving up before `NatsLink.watch` does.
+_PING_INTERVAL_S: Final = 60
 _CLOSE_S: Final = 1.0
 _NETWORK_ERRORS: Final = (
     nats_errors.Error,
@@ -89,7 +91,6 @@ class NatsLink:
                     inbox_prefix=target.inbox_prefix,
                     name=target.name,
                     ping_interval=_PING_INTERVAL_S,
-                    max_outstanding_pings=_MAX_PINGS,
                     error_cb=link._on_error,
                     closed_cb=link._on_closed,
                     disconnected_cb=link._on_closed,
@@ -121,6 +122,22 @@ class NatsLink:
     def is_lost(self) -> bool:
         """Whether the connection is gone."""
         return self.lost.is_set()
+
+    async def watch(self) -> None:
+        """Return once the connection is gone; one on which no ping comes back counts as gone."""
+        while not self.is_lost:
+            try:
+                async with asyncio.timeout(_PULSE_S):
+                    await self.lost.wait()
+            except TimeoutError:
+                await self._feel_pulse()
+
+    async def _feel_pulse(self) -> None:
+        try:
+            await self._client.flush(timeout=_SILENCE_S)
+        except _NETWORK_ERRORS as err:
+            log.debug("link.silent", url=self.url, error=_brief(err))
+            self._mark_lost()
 
     async def ask(
         self,
@@ -215,6 +232,9 @@ class NatsLink:
         except nats_errors.MaxPayloadError as err:
             raise OversizedMessageError(f"{len(payload)} bytes are too many for NATS") from err
         except _NETWORK_ERRORS as err:
+            if self._client.is_closed:
+                # The client says so a moment later, after the TLS shutdown.
+                self._mark_lost()
             raise BusError(f"cannot publish on {subject}: {_brief(err)}") from err
 
     async def subscribe(self, subject: str, callback: Callback, *, queue: str = "") -> Subscription:

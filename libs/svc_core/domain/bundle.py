@@ -1,4 +1,4 @@
-"""`ServiceBundle`: exactly the keys one service's permissions allow, and the rules to accept one."""
+"""`ServiceBundle`: exactly the keys one service may have, and the rules to accept a bundle."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -51,7 +51,7 @@ def identity_path(service: ServiceName, instance: InstanceName) -> str:
 
 
 def is_data_topic(topic: Subject) -> bool:
-    """Say whether messages on ``topic`` are sealed under a topic key, and not the authority's own."""
+    """Say whether messages on ``topic`` are sealed under a topic key; the authority's are not."""
     return not topic.startswith("metadata.")
 
 

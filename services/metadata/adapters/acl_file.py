@@ -1,34 +1,49 @@
-"""Reading the ACL manifest: a YAML file whose mistakes are named with their place."""
+"""`AclManifest` as a file of this machine."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Final
 
-from svc_core.domain.acl import Acl, AclWarning, acl_from_roles
-from svc_core.domain.identity import ServiceName
+from watchfiles import awatch
+
 from svc_core.errors import ConfigError
-from svc_core.placed_yaml import read_placed_yaml
 
-_VERBS: Final = frozenset({"publish", "subscribe"})
+_DEBOUNCE_MS: Final = 50
+_STEP_MS: Final = 10
+_REREAD_MS: Final = 2000
 
 
-def read_acl(path: Path, *, known: frozenset[ServiceName]) -> tuple[Acl, tuple[AclWarning, ...]]:
-    """Return the ACL in ``path`` and what in it grants nothing.
+class FileManifest:
+    """The file, watched by its directory, since a file is replaced and not written to.
 
-    Raises:
-        ConfigError: unreadable, not YAML, or not of the shape ``roles: {service: {publish: […],
-            subscribe: […]}}``.
+    It is read again every two seconds all the same: a watch can be lost in silence.
     """
-    document = read_placed_yaml(path)
-    roles = document.data.get("roles")
-    if not isinstance(roles, Mapping):
-        raise ConfigError(f"{path}: want a mapping called `roles` at the top")
-    for name, lists in roles.items():
-        if not isinstance(lists, Mapping) or not set(lists) <= _VERBS:
-            place = document.place(("roles", name))
-            raise ConfigError(f"{place}: roles.{name}: want `publish` and `subscribe` lists")
-        for verb, entries in lists.items():
-            if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
-                place = document.place(("roles", name, verb))
-                raise ConfigError(f"{place}: roles.{name}.{verb}: want a list of subjects")
-    return acl_from_roles(roles, known=known)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.name = str(path)
+
+    async def follow(self) -> AsyncGenerator[bytes | None, None]:
+        """Yield its bytes now and whenever they may have changed; None while there is no file.
+
+        Raises:
+            ConfigError: it is there and cannot be read.
+        """
+        yield self._read()
+        async for _ in awatch(
+            self._path.parent,
+            debounce=_DEBOUNCE_MS,
+            step=_STEP_MS,
+            rust_timeout=_REREAD_MS,
+            yield_on_timeout=True,
+            recursive=False,
+        ):
+            yield self._read()
+
+    def _read(self) -> bytes | None:
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as err:
+            raise ConfigError(f"{self._path}: cannot be read: {err.strerror}") from err

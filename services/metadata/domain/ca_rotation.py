@@ -6,7 +6,7 @@ one at a time is what makes every moment of a rotation safe to be killed in.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from services.metadata.domain.fleet import Fleet
@@ -189,11 +189,7 @@ def _drain(
         users = fleet.may_use(issuer)
         if not users:
             return MarkDrained(issuer.name)
-        if (
-            fleet.users_of(issuer.name)
-            and now - issuer.since >= profile.drain_budget
-            and issuer.name not in journal.kicked
-        ):
+        if _has_outstayed(issuer, profile.drain_budget, journal, fleet, now):
             return Kick(issuer.name)
         held = held or Hold(f"{issuer.name} is still used by: {', '.join(users)}")
     return held
@@ -209,9 +205,25 @@ def _retire(
         if issuer.is_expired(now) or (is_due and not users):
             return Retire(issuer.name)
         if is_due:
-            # Whoever slept while it drained comes back with its old leaf, and has to move first.
+            # Whoever slept while it drained comes back with its old leaf, and has to move first;
+            # a leaf that nobody moves must not keep its issuer trusted to the end of its life.
+            if _has_outstayed(
+                issuer, profile.ca.period + profile.drain_budget, journal, fleet, now
+            ):
+                return Kick(issuer.name)
             held = held or Hold(f"{issuer.name} may be in use again: {', '.join(users)}")
     return held
+
+
+def _has_outstayed(
+    issuer: Issuer, budget: timedelta, journal: Journal, fleet: Fleet, now: datetime
+) -> bool:
+    """Say whether ``issuer`` is used although its users had time to leave and were not cut yet."""
+    return (
+        bool(fleet.users_of(issuer.name))
+        and now - issuer.since >= budget
+        and issuer.name not in journal.kicked
+    )
 
 
 def _remove(

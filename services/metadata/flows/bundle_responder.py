@@ -8,13 +8,13 @@ import structlog
 from cachetools import LRUCache, TTLCache
 
 from services.metadata.domain.key_generations import SigningScheme, assemble_ring
+from services.metadata.flows.acl_following import AclSource
 from services.metadata.flows.instance_keys import InstanceKeys
 from services.metadata.flows.key_issuance import KeyIssuance
 from svc_core.crypto import contexts, sealing
 from svc_core.crypto.kdf import labelled_info
 from svc_core.crypto.kem import encapsulate
 from svc_core.crypto.signing import Algorithm, Signer
-from svc_core.domain.acl import Acl
 from svc_core.domain.bundle import BundleRequest, ServiceBundle
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import BUNDLE_PULL, BUNDLE_WORKERS
@@ -50,14 +50,14 @@ class BundleResponder:
         bus: Bus,
         keys: KeyIssuance,
         instances: InstanceKeys,
-        acl: Acl,
+        acls: AclSource,
         author: Author,
         around: Surroundings,
     ) -> None:
         self._bus = bus
         self._keys = keys
         self._instances = instances
-        self._acl = acl
+        self._acls = acls
         self._author = author
         self._around = around
         self._nonces: TTLCache[bytes, bool] = TTLCache(
@@ -81,7 +81,7 @@ class BundleResponder:
     async def _answer(self, raw: bytes) -> bytes:
         signed = bundle_exchange.decode_request(raw)
         request = signed.request
-        if request.service not in self._acl.services:
+        if request.service not in self._acls.current.services:
             raise PermissionDeniedError(f"{request.service} is not in the ACL")
         self._check_fresh(request)
         verifier = await self._instances.verifier(request.service, request.instance)
@@ -117,7 +117,7 @@ class BundleResponder:
             raise UnknownKeyError("no keys have been issued yet")
         schedule = self._around.profile.keys
         scheme = SigningScheme(DATA_ALGORITHM.value, self._public_of)
-        newest = generations[-1].epoch
+        newest, acl = generations[-1].epoch, self._acls.current
         return ServiceBundle(
             service=request.service,
             version=newest.number * _EPOCH_SHIFT,
@@ -125,7 +125,7 @@ class BundleResponder:
             profile=self._around.profile.name,
             created_at=self._around.clock.now(),
             expires_at=schedule.expires(newest),
-            ring=assemble_ring(request.service, self._acl, generations, schedule, scheme),
+            ring=assemble_ring(request.service, acl, generations, schedule, scheme),
         )
 
     def _public_of(self, seed: SecretBytes) -> bytes:

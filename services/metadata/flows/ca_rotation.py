@@ -17,12 +17,12 @@ from services.metadata.domain.fleet import Fleet
 from services.metadata.domain.issuers import IssuerState
 from services.metadata.domain.journal import Journal
 from services.metadata.domain.key_generations import acl_digest
+from services.metadata.flows.acl_following import AclSource
 from services.metadata.flows.announcing import Announcer, desired_state
 from services.metadata.flows.fleet_watching import FleetWatch
 from services.metadata.flows.journal_keeping import JournalKeeper
 from services.metadata.flows.rotation_metrics import IssuanceMetrics
 from services.metadata.ports import IssuerMint, ServerProof
-from svc_core.domain.acl import Acl
 from svc_core.domain.desired import DesiredState
 from svc_core.errors import SvcError
 from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec
@@ -66,14 +66,14 @@ class CaRotator:
     name: Final = "ca_rotation"
 
     def __init__(
-        self, tools: RotationTools, acl: Acl, around: Surroundings, metrics: IssuanceMetrics
+        self, tools: RotationTools, acls: AclSource, around: Surroundings, metrics: IssuanceMetrics
     ) -> None:
         self._keeper = tools.keeper
         self._mint = tools.mint
         self._fleet = tools.fleet
         self._announcer = tools.announcer
         self._proof = tools.proof
-        self._acl = acl
+        self._acls = acls
         self._around = around
         self._metrics = metrics
         self._root_pem = ""
@@ -112,7 +112,7 @@ class CaRotator:
         return moved
 
     async def _follow_acl(self) -> None:
-        digest = acl_digest(self._acl)
+        digest = acl_digest(self._acls.current)
         journal = self._keeper.journal
         if journal.active is not None and journal.grants_digest != digest:
             await self._keeper.write(journal.with_grants(digest))
@@ -121,7 +121,7 @@ class CaRotator:
         journal = self._keeper.journal
         if journal.active is None or journal.version <= self._stored_version:
             return
-        state = desired_state(journal, self._acl, self._root_pem, self._around)
+        state = desired_state(journal, self._acls.current, self._root_pem, self._around)
         await self._announcer.store(state)
         self._stored_version = state.version
 
@@ -182,7 +182,7 @@ class CaRotator:
     async def _activate(self, journal: Journal, name: str, *, proven: bool) -> bool:
         if proven:
             # The acknowledgements were just recounted; now every server has to show it itself.
-            state = desired_state(journal, self._acl, self._root_pem, self._around)
+            state = desired_state(journal, self._acls.current, self._root_pem, self._around)
             failures = await self._proof.prove(state, name)
             if failures:
                 self._note_held(f"canary of {name} refused: {'; '.join(failures)}")

@@ -11,6 +11,7 @@ import structlog
 
 from services.metadata.domain import key_generations
 from services.metadata.domain.key_generations import KEPT_EPOCHS, KeyGeneration
+from services.metadata.flows.acl_following import AclSource
 from services.metadata.ports import KeyWrap
 from svc_core.domain.acl import Acl
 from svc_core.domain.epochs import Epoch
@@ -28,14 +29,19 @@ class KeyIssuance:
 
     name: Final = "key_issuance"
 
-    def __init__(self, store: SecretStore, wrap: KeyWrap, acl: Acl, around: Surroundings) -> None:
+    def __init__(
+        self, store: SecretStore, wrap: KeyWrap, acls: AclSource, around: Surroundings
+    ) -> None:
         self._store = store
         self._wrap = wrap
-        self._acl = acl
+        self._acls = acls
         self._around = around
         self._generations: dict[int, KeyGeneration] = {}
+        self._issued_for: Acl | None = None
         self.issued = Wakeup()
         """Set whenever a generation was added."""
+        self.hinted = Wakeup()
+        """Set when the ACL has changed: new topics need keys of the running epochs."""
 
     @property
     def generations(self) -> tuple[KeyGeneration, ...]:
@@ -50,27 +56,28 @@ class KeyIssuance:
     async def run(self) -> None:
         """Issue at the beginning of every lead; for ever."""
         schedule = self._around.profile.keys
-        pause = Wakeup()
         while True:
             await self._issue_due()
             self._around.health.beat(self.name, f"key epoch {self.newest_epoch}")
             now = self._around.clock.now()
             lead_begins = schedule.starts(schedule.due(now).next()) - schedule.lead
-            await pause.wait(max((lead_begins - now).total_seconds(), 0.0) + 0.01)
+            await self.hinted.wait(max((lead_begins - now).total_seconds(), 0.0) + 0.01)
 
     async def _issue_due(self) -> None:
         schedule = self._around.profile.keys
         now = self._around.clock.now()
         newest, current = schedule.due(now), schedule.current(now)
         oldest = max(0, current.number - KEPT_EPOCHS + 1)
-        added = False
+        acl, added = self._acls.current, False
         for number in range(oldest, newest.number + 1):
-            if number not in self._generations:
-                # An epoch that has passed is served if it was ever made, never made afterwards.
-                generation = await self._ensure(Epoch(number), make=number >= current.number)
+            # An epoch that has passed is served if it was ever made, never made afterwards.
+            may_make = number >= current.number
+            if number not in self._generations or (may_make and acl is not self._issued_for):
+                generation = await self._ensure(Epoch(number), make=may_make)
                 if generation is not None:
                     self._generations[number] = generation
                     added = True
+        self._issued_for = acl
         for number in [n for n in self._generations if n < oldest]:
             del self._generations[number]
         if added:
@@ -88,7 +95,7 @@ class KeyIssuance:
                 if stored is None
                 else await self._unwrapped(epoch, stored.data.get("wrapped"))
             )
-            complete = found.completed(self._acl, self._around.entropy) if make else found
+            complete = found.completed(self._acls.current, self._around.entropy) if make else found
             if complete is found:
                 return found
             version = 0 if stored is None else stored.version

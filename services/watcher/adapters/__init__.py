@@ -1,1 +1,1 @@
-"""Watcher's hands: directories, the system account, signals, canaries."""
+"""Watcher's hands: directories or Secrets, the system account, signals, canaries."""

@@ -23,6 +23,8 @@ SLOW: Final = "PropagationSlow"
 COMPONENT: Final = "watcher"
 
 _WAITING: Final = 64
+_PAUSES_S: Final = (0.5, 2.0, 5.0, 0.0)
+"""After each attempt that failed; then the event is given up."""
 _MESSAGE_LENGTH: Final = 1024
 _NORMAL, _WARNING = "Normal", "Warning"
 
@@ -68,13 +70,24 @@ class KubeEvents:
     async def run(self) -> None:
         """Write for ever."""
         while True:
-            note = await self._notes.get()
+            await self._write_next()
+
+    async def flush(self) -> None:
+        """Write what waits and return."""
+        while not self._notes.empty():
+            await self._write_next()
+
+    async def _write_next(self) -> None:
+        note = await self._notes.get()
+        for pause_s in _PAUSES_S:
             try:
                 await self._write(note)
             except SvcError as err:
                 self._report(err)
+                await asyncio.sleep(pause_s)
             else:
                 self._trouble = ""
+                return
 
     def _say(self, note: _Note) -> None:
         key = (note.name, note.reason)

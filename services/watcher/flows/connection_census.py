@@ -1,4 +1,9 @@
-"""Counting live connections by issuer, and cutting those the desired state names."""
+"""Counting live connections by issuer, and cutting those that may be no more.
+
+These are the ones whose issuer the desired state names, and those whose issuer is not trusted: a
+server looks at certificates in the handshake only, so trust that was withdrawn would go on in what
+was connected before. A connection that does not show who signed its leaf is one of them.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from services.watcher.domain.monitoring import count_by_issuer, issuer_of
+from services.watcher.domain.monitoring import LiveConnection, count_by_issuer, issuer_of
 from services.watcher.ports import SystemAccount
 from svc_core.crypto.certificates import fingerprint
 from svc_core.domain.desired import DesiredState
@@ -16,6 +21,9 @@ from svc_core.runtime.surroundings import Surroundings
 from svc_core.runtime.wakeup import Wakeup
 
 log = structlog.get_logger()
+
+_ConnectionId = tuple[str, int]
+"""Server id and number of one connection."""
 
 _CLOSELY_S: Final = 0.1
 _USUALLY_S: Final = 1.0
@@ -34,6 +42,7 @@ class ConnectionCensus:
         self._changed = changed
         self._around = around
         self._names: dict[str, str] = {}
+        self._untrusted: dict[_ConnectionId, float] = {}
         self.connections: Mapping[str, int] = {}
         """Live client connections by issuer name, over all servers."""
 
@@ -50,21 +59,42 @@ class ConnectionCensus:
             await asyncio.sleep(_CLOSELY_S if self._is_draining(desired) else _USUALLY_S)
 
     async def _count(self, desired: DesiredState) -> None:
-        for issuer in desired.issuers:
-            # Names outlive their place in the trusted set: a straggler must not turn unknown.
-            self._names.setdefault(fingerprint(issuer.pem), issuer.name)
         totals: dict[str, int] = {}
+        seen: set[_ConnectionId] = set()
         for facts in (await self._system.fetch_facts()).values():
             connections = await self._system.fetch_connections(facts.server_id)
+            # Whoever is connected may use an issuer that became trusted a moment ago.
+            desired = self._reader.newest or desired
+            self._learn_names(desired)
             for name, count in count_by_issuer(connections, self._names).items():
                 totals[name] = totals.get(name, 0) + count
             for connection in connections:
-                if issuer_of(connection, self._names) in desired.kicked_issuers:
+                seen.add((facts.server_id, connection.cid))
+                if self._is_over(facts.server_id, connection, desired):
                     await self._system.kick(facts.server_id, connection.cid)
                     log.warning("connection.kicked", user=connection.user, cid=connection.cid)
+        self._untrusted = {c: since for c, since in self._untrusted.items() if c in seen}
         if totals != self.connections:
             self.connections = totals
             self._changed.set()
+
+    def _learn_names(self, desired: DesiredState) -> None:
+        for issuer in desired.issuers:
+            # Names outlive their place in the trusted set: a straggler must not turn unknown.
+            self._names.setdefault(fingerprint(issuer.pem), issuer.name)
+
+    def _is_over(self, server_id: str, connection: LiveConnection, desired: DesiredState) -> bool:
+        """Say whether a connection must be cut: named, or untrusted and not because we are late."""
+        issuer, found = issuer_of(connection, self._names), (server_id, connection.cid)
+        if issuer in desired.kicked_issuers:
+            return True
+        if desired.issuer(issuer) is not None or not connection.user:
+            # Without a user it is still shaking hands, and the server looks at it itself.
+            self._untrusted.pop(found, None)
+            return False
+        now = self._around.clock.monotonic()
+        patience_s = self._around.profile.liveness.total_seconds()
+        return now - self._untrusted.setdefault(found, now) >= patience_s
 
     def _is_draining(self, desired: DesiredState | None) -> bool:
         return desired is not None and any(n != desired.active for n in self.connections)

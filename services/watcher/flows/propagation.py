@@ -61,7 +61,9 @@ class Propagation:
         """Note that ``server`` still had the former files when it was reloaded."""
         awaited = self._awaited.get(server)
         if awaited is None:
-            return
+            # It answered with former files after all, or was started again with them.
+            awaited = _Awaited(self._seen.pop(server, ""), self._clock.monotonic())
+            self._awaited[server] = awaited
         waited = self._waited(awaited)
         if not awaited.was_missed:
             awaited.was_missed = True

@@ -28,7 +28,8 @@ from svc_core.runtime.wakeup import Wakeup
 log = structlog.get_logger()
 
 _LOOK_AGAIN: Final = timedelta(seconds=0.5)
-_AT_ONCE: Final = Backoff(timedelta(seconds=0.25), timedelta(seconds=0.25))
+AT_ONCE: Final = Backoff(timedelta(seconds=0.25), timedelta(seconds=0.25))
+"""The pace where files are there as soon as they are published."""
 BY_KUBELET: Final = Backoff(timedelta(seconds=0.25), timedelta(seconds=3))
 """The pace where files arrive on somebody else's schedule, and every look costs an API call."""
 
@@ -68,7 +69,7 @@ class ServerFollower:
         """Set whenever a server's state changed."""
         self.metrics: ReloadMetrics | None = None
         self.events: OperatorEvents | None = None
-        self.pace = _AT_ONCE
+        self.pace = AT_ONCE
         """How soon servers are asked again that do not run with what they should."""
         self._delays = iter(self.pace)
         self._propagation = Propagation(around.clock)

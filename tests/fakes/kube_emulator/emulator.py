@@ -1,6 +1,5 @@
 """The emulator as one context manager, and what a test does to it."""
 
-import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -106,6 +105,7 @@ async def open_emulator(root: Path) -> AsyncIterator[Emulator]:
     authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
     store = ObjectStore()
     http, kubelet = KubeHttp(store), Kubelet(store)
+    store.listeners.append(kubelet.note)
     application = web.Application(client_max_size=4 << 20)
     application.router.add_route("*", "/{path:.*}", http.handle)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
@@ -114,9 +114,6 @@ async def open_emulator(root: Path) -> AsyncIterator[Emulator]:
         site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
         await site.start()
         port = runner.addresses[0][1]
-        async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(kubelet.run())
-            yield Emulator(f"https://127.0.0.1:{port}", root, http, kubelet)
-            following.cancel()
+        yield Emulator(f"https://127.0.0.1:{port}", root, http, kubelet)
     finally:
         await runner.cleanup()

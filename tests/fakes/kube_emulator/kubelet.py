@@ -12,10 +12,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from tests.fakes.kube_emulator.objects import Change, ObjectStore, Place
+from tests.fakes.kube_emulator.objects import Change, Object, ObjectStore, Place
 
 _MODE: Final = 0o400
-_LOOK_AGAIN_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +38,14 @@ class Kubelet:
     volumes: tuple[SecretVolume, ...] = ()
     syncs: dict[str, int] = field(default_factory=dict)
     """How often each pod's files have changed."""
-    _due: list[tuple[float, SecretVolume, Mapping[str, str], int]] = field(default_factory=list)
     _annotations: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _published: dict[Path, int] = field(default_factory=dict)
 
-    async def run(self) -> None:
-        """Follow the store for ever."""
-        seen = 0
-        while True:
-            changes = self.store.changes_since(seen)
-            seen = self.store.version
-            for change in changes:
-                self._note(change)
-            wait_s = self._sync_due()
-            await self.store.changed(wait_s)
-
-    def _note(self, change: Change) -> None:
-        now = asyncio.get_running_loop().time()
+    def note(self, change: Change) -> None:
+        """Plan what follows from one change in the store."""
         for volume in self.volumes:
             if change.place == volume.secret and change.type != "DELETED":
-                due = now + volume.delay.total_seconds()
-                data = change.object.get("data") or {}
-                self._due.append((due, volume, data, change.version))
+                self._sync_later(volume, change.object, volume.delay)
             if change.place.resource == "pods" and change.place.name == volume.pod:
                 self._heed(volume, change)
 
@@ -68,22 +53,20 @@ class Kubelet:
         annotations = change.object["metadata"].get("annotations") or {}
         before = self._annotations.get(volume.pod)
         self._annotations[volume.pod] = annotations
-        if volume.heeds_annotations and before is not None and annotations != before:
-            found = self.store.find(volume.secret)
-            if found is not None:
-                version = int(found["metadata"]["resourceVersion"])
-                self._due.append((0.0, volume, found.get("data") or {}, version))
+        found = self.store.find(volume.secret)
+        if volume.heeds_annotations and annotations != before and found is not None:
+            self._sync_later(volume, found, timedelta(0))
 
-    def _sync_due(self) -> float:
-        now = asyncio.get_running_loop().time()
-        for item in [item for item in self._due if item[0] <= now]:
-            self._due.remove(item)
-            _, volume, data, version = item
-            if self._published.get(volume.directory, 0) < version:
-                self._published[volume.directory] = version
-                publish(volume.directory, data, version)
-                self.syncs[volume.pod] = self.syncs.get(volume.pod, 0) + 1
-        return max(min((due for due, *_ in self._due), default=now + _LOOK_AGAIN_S) - now, 0.0)
+    def _sync_later(self, volume: SecretVolume, secret: Object, delay: timedelta) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(delay.total_seconds(), self._sync, volume, secret)
+
+    def _sync(self, volume: SecretVolume, secret: Object) -> None:
+        version = int(secret["metadata"]["resourceVersion"])
+        if self._published.get(volume.directory, 0) < version:
+            self._published[volume.directory] = version
+            publish(volume.directory, secret.get("data") or {}, version)
+            self.syncs[volume.pod] = self.syncs.get(volume.pod, 0) + 1
 
 
 def publish(directory: Path, data: Mapping[str, str], version: int) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -63,6 +63,8 @@ class ObjectStore:
         self._history: list[Change] = []
         self._forgotten = 0
         self._tick = asyncio.Event()
+        self.listeners: list[Callable[[Change], None]] = []
+        """Called with every change as it happens."""
         self.version = 1
         """Version of the last change."""
 
@@ -139,7 +141,10 @@ class ObjectStore:
         tick.set()
 
     def _note(self, kind: str, place: Place, value: Object) -> None:
-        self._history.append(Change(self.version, kind, place, copy.deepcopy(value)))
+        change = Change(self.version, kind, place, copy.deepcopy(value))
+        self._history.append(change)
+        for listener in self.listeners:
+            listener(change)
         self.wake()
 
     def _completed(self, place: Place, value: Object, before: _Entry | None) -> Object:

@@ -259,6 +259,13 @@ def with_server(status: ServerStatus) -> Fleet:
             id="drained for a period: out of the trusted set",
         ),
         pytest.param(
+            make_journal(drained, replace(activated, epoch=EPOCH + 2)),
+            QUIET,
+            2 * PERIOD_S + BUDGET_S + 1,
+            Kick(ca()),
+            id="someone came back with a leaf of a drained issuer and does not move: kick",
+        ),
+        pytest.param(
             make_journal(replace(drained, not_after=at(PERIOD_S + 2)), activated),
             QUIET,
             PERIOD_S + 2,
@@ -282,7 +289,7 @@ def with_server(status: ServerStatus) -> Fleet:
         pytest.param(
             make_journal(retired, replace(activated, epoch=EPOCH + 3)),
             NOBODY,
-            3 * PERIOD_S,
+            2 * PERIOD_S + BUDGET_S + 1,
             None,
             id="a retired issuer waits for the servers, quietly",
         ),
@@ -398,6 +405,21 @@ full = make_journal(
             f"{ca()} may be in use again: gatekeeper/g1, watcher/w1, 4 connections, "
             "server n1, server n2, server n3",
             id="someone came back with a leaf of a drained issuer: it stays trusted",
+        ),
+        pytest.param(
+            make_journal(drained, replace(activated, epoch=EPOCH + 2), kicked=(ca(),)),
+            QUIET,
+            2 * PERIOD_S + BUDGET_S + 1,
+            f"{ca()} may be in use again: gatekeeper/g1, watcher/w1, 4 connections, "
+            "server n1, server n2, server n3",
+            id="who came back was kicked: now wait",
+        ),
+        pytest.param(
+            make_journal(drained, replace(activated, epoch=EPOCH + 2)),
+            NOBODY,
+            2 * PERIOD_S + BUDGET_S + 1,
+            f"{ca()} may be in use again: no live watcher",
+            id="silence for long is no reason to kick anybody",
         ),
         pytest.param(
             make_journal(drained, replace(activated, epoch=EPOCH + 2)),

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from services.metadata.domain import ca_rotation
 from services.metadata.domain.ca_rotation import MOST_TRUSTED, Hold, Step, next_deadline, plan
 from services.metadata.domain.fleet import Fleet
-from services.metadata.domain.issuers import SUCCESSOR, IssuerState
+from services.metadata.domain.issuers import SUCCESSOR, IssuerState, issuer_name
 from services.metadata.domain.journal import Journal
 from svc_core.domain.identity import GATEKEEPER, WATCHER, InstanceName
 from svc_core.domain.status import ServerStatus
@@ -19,6 +19,7 @@ from tests.unit.metadata.journals import NODES
 
 STEPS_TO_CONVERGE = 40
 """A whole rotation takes eight; from the worst state there are four issuers more to put away."""
+SOME = st.sets(st.integers(0, 2), max_size=2)
 
 
 @dataclass
@@ -54,6 +55,9 @@ class Rotation(RuleBasedStateMachine):
         self.watcher = Instance("w1")
         self.is_nats_away = False
         self.is_openbao_away = False
+        self.is_making_impossible = False
+        self.impossible: set[str] = set()
+        """Issuers that were planned in bad times: they can never be made."""
         self.planned: list[int] = []
         self.was_bootstrapped = False
 
@@ -111,6 +115,13 @@ class Rotation(RuleBasedStateMachine):
             server.version, server.error = self.journal.version, ""
             server.issuer = self.journal.active.name
 
+    def all_follow_but(self, late: set[int]) -> None:
+        for which, instance in enumerate(self.instances):
+            self.trust(instance)
+            if which not in late:
+                self.move(instance)
+        self.servers_follow()
+
     def servers_follow(self) -> None:
         self.move(self.watcher)
         for server in self.servers:
@@ -123,19 +134,22 @@ class Rotation(RuleBasedStateMachine):
         self.now += timedelta(seconds=seconds)
         self.the_authority_works()
 
-    @rule(boundaries=st.integers(1, 5), late=st.sets(st.integers(0, 2), max_size=2))
-    def boundaries_pass(self, boundaries: int, late: set[int]) -> None:
+    @rule(boundaries=st.integers(1, 5), late=SOME, asleep=SOME)
+    def boundaries_pass(self, boundaries: int, late: set[int], asleep: set[int]) -> None:
+        """Some trust in time but do not move; some sleep, and come back as they were."""
+        for which in asleep:
+            self.instances[which].is_alive = False
         for _ in range(boundaries):
             self.now = DEMO.ca.starts(DEMO.ca.current(self.now).next()) - DEMO.ca.lead
             self.the_authority_works()
-            for which, instance in enumerate(self.instances):
-                self.trust(instance)
-                if which not in late:
-                    self.move(instance)
-            self.servers_follow()
+            self.all_follow_but(late)
             self.the_authority_works()
             self.now += DEMO.ca.lead
             self.the_authority_works()
+            self.all_follow_but(late)
+            self.the_authority_works()
+        for which in asleep:
+            self.instances[which].is_alive = True
 
     @rule(epochs=st.integers(1, 50))
     @precondition(lambda self: self.is_openbao_away)
@@ -172,9 +186,7 @@ class Rotation(RuleBasedStateMachine):
 
     @rule()
     def everybody_follows(self) -> None:
-        for instance in self.instances:
-            self.move(instance)
-        self.servers_follow()
+        self.all_follow_but(set())
 
     @rule()
     def nats_goes_or_returns(self) -> None:
@@ -184,6 +196,10 @@ class Rotation(RuleBasedStateMachine):
     def openbao_goes_or_returns(self) -> None:
         self.is_openbao_away = not self.is_openbao_away
 
+    @rule()
+    def the_next_issuers_cannot_or_can_be_made(self) -> None:
+        self.is_making_impossible = not self.is_making_impossible
+
     def the_authority_works(self) -> None:
         for _ in range(STEPS_TO_CONVERGE):
             if not self.takes_a_step():
@@ -192,17 +208,18 @@ class Rotation(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """From any state: once everything answers, the present epoch's issuer becomes active."""
-        self.is_nats_away = self.is_openbao_away = False
+        self.is_nats_away = self.is_openbao_away = self.is_making_impossible = False
         for instance in (*self.instances, self.watcher):
             instance.is_alive = True
         for server in self.servers:
             server.is_failing = False
         self.converge()
-        # An attempt that was given up is followed by the next one, at the next boundary.
-        self.now = DEMO.ca.starts(DEMO.ca.current(self.now).next()) - DEMO.ca.lead
-        self.converge()
-        self.now += DEMO.ca.lead
-        self.converge()
+        # What cannot be made is given up after a period; the next attempt is at the next boundary.
+        for _ in range(3):
+            self.now = DEMO.ca.starts(DEMO.ca.current(self.now).next()) - DEMO.ca.lead
+            self.converge()
+            self.now += DEMO.ca.lead
+            self.converge()
         active = self.journal.active
         assert active is not None
         assert active.epoch == DEMO.ca.current(self.now).number
@@ -253,12 +270,16 @@ class Rotation(RuleBasedStateMachine):
         match step:
             case ca_rotation.Plan(epoch):
                 self.journal = journal.planned(epoch, now=now)
+                if self.is_making_impossible:
+                    self.impossible.add(issuer_name(epoch, 1))
             case ca_rotation.Mint(name):
-                self.journal = journal if self.is_openbao_away else self.minted(name)
+                is_possible = not self.is_openbao_away and name not in self.impossible
+                self.journal = self.minted(name) if is_possible else journal
             case ca_rotation.MarkTrusted(name):
                 self.journal = journal.moved(name, IssuerState.TRUSTED, now=now)
-            case ca_rotation.Activate(name):
-                self.journal = journal.activated(name, now=now)
+            case ca_rotation.Activate(name, proven):
+                is_refused = proven and any(s.version < journal.version for s in self.servers)
+                self.journal = journal if is_refused else journal.activated(name, now=now)
             case ca_rotation.MarkDrained(name):
                 self.journal = journal.moved(name, IssuerState.DRAINED, now=now)
             case ca_rotation.Kick(name):

@@ -1,0 +1,114 @@
+"""The shipped roles, both ways: everything Watcher and Metadata do is allowed, the rest is not."""
+
+from collections.abc import AsyncIterator, Iterator
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from services.metadata.adapters.acl_configmap import ConfigMapManifest
+from services.metadata.config import AclConfigMap
+from services.watcher.adapters.kube_cluster import KubeCluster
+from services.watcher.config import KubernetesSettings
+from svc_core.adapters.kube import open_kube
+from svc_core.adapters.system_clock import SystemClock
+from tests.fakes.kube_emulator.emulator import Emulator, open_emulator
+from tests.fakes.kube_emulator.execs import Container
+from tests.fakes.kube_emulator.objects import KINDS
+from tests.fakes.kube_emulator.rbac import Act, service_account
+
+BASES = Path(__file__).parents[3] / "deploy" / "minikube" / "bases"
+PODS = ("nats-0", "nats-1", "nats-2")
+SECRETS = ("nats-ca-tls", "nats-ca-tls-previous", "nats-trust")
+WATCHER = service_account("nats", "watcher")
+METADATA = service_account("metadata", "metadata")
+VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+RESOURCES = (
+    *KINDS,
+    "pods/exec",
+    "pods/log",
+    "serviceaccounts/token",
+    "deployments",
+    "statefulsets",
+)
+GROUPS = ("", "apps", "rbac.authorization.k8s.io")
+NAMESPACES = ("nats", "metadata", "openbao", "kube-system", "")
+NAMES = ("", *SECRETS, *PODS, "services-acl", "another")
+
+WATCHER_MAY = {
+    *product(("get", "patch", "update"), ("secrets",), SECRETS),
+    *product(("create",), ("secrets", "events"), NAMES),
+    *product(("list",), ("pods",), NAMES),
+    *product(("get", "patch"), ("pods",), PODS),
+    *product(("get", "create"), ("pods/exec",), PODS),
+    *product(("patch",), ("events",), NAMES),
+}
+METADATA_MAY = set(product(("get", "list", "watch"), ("configmaps",), ("services-acl",)))
+
+
+@pytest.fixture
+async def emulator(tmp_path: Path) -> AsyncIterator[Emulator]:
+    """The emulator under the shipped roles."""
+    async with open_emulator(tmp_path) as emulator:
+        for base, namespace in (("watcher", "nats"), ("metadata", "metadata")):
+            emulator.load_rbac(sorted((BASES / base).glob("*.yaml")), namespace=namespace)
+        for pod in PODS:
+            emulator.add_pod("nats", pod, "nats", Container())
+        yield emulator
+
+
+def everything(user: str) -> Iterator[Act]:
+    """Yield every act there is a word for."""
+    for verb, group, resource, namespace, name in product(
+        VERBS, GROUPS, RESOURCES, NAMESPACES, NAMES
+    ):
+        yield Act(user, verb, group, resource, namespace, name)
+
+
+async def test_watcher_may_do_all_it_does(emulator: Emulator) -> None:
+    settings = KubernetesSettings(namespace="nats")
+    async with open_kube(emulator.access(WATCHER)) as api:
+        cluster = KubeCluster(api, settings, SystemClock(), "watcher-1")
+        for content in (b"one", b"two"):
+            await cluster.material.publish({"ca.pem": content})
+            await cluster.trust.publish({"ca.pem": content})
+        cluster.events.applied(version=1, active="ca-1-1")
+        await cluster.events.flush()
+        signalled = [await cluster.signal(pod).signal() for pod in PODS]
+
+    assert signalled == [True] * 3
+    assert emulator.denials == []
+    assert {e["reason"] for e in emulator.store.select("events", "nats")} == {"RotationApplied"}
+
+
+async def test_metadata_may_do_all_it_does(emulator: Emulator) -> None:
+    text = "roles: {}"
+    acl = {"metadata": {"name": "services-acl"}, "data": {"acl-manifest.yaml": text}}
+    emulator.add("configmaps", "metadata", acl)
+    async with open_kube(emulator.access(METADATA)) as api:
+        following = ConfigMapManifest(api, AclConfigMap(namespace="metadata")).follow()
+        first = await anext(following)
+        emulator.add("configmaps", "metadata", acl | {"data": {"acl-manifest.yaml": "#"}})
+        second = await anext(following)
+        await following.aclose()
+
+    assert (first, second) == (text.encode(), b"#")
+    assert emulator.denials == []
+
+
+@pytest.mark.parametrize(
+    ("user", "namespace", "may"),
+    [(WATCHER, "nats", WATCHER_MAY), (METADATA, "metadata", METADATA_MAY)],
+)
+async def test_nothing_else_is_allowed(
+    emulator: Emulator, user: str, namespace: str, may: set[tuple[str, str, str]]
+) -> None:
+    allowed = {act for act in everything(user) if emulator.allows(act)}
+
+    assert allowed == {
+        Act(user, verb, "", resource, namespace, name) for verb, resource, name in may
+    }
+
+
+async def test_somebody_without_a_role_may_do_nothing(emulator: Emulator) -> None:
+    assert not any(map(emulator.allows, everything(service_account("nats", "nats"))))

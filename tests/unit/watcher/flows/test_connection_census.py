@@ -1,0 +1,171 @@
+"""Who is counted under which issuer, and which connections are cut."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from services.watcher.domain.monitoring import LiveConnection, ServerFacts
+from services.watcher.flows.connection_census import ConnectionCensus
+from svc_core.crypto.certificates import fingerprint
+from svc_core.domain.desired import DesiredState, TrustedIssuer
+from svc_core.flows.desired_reading import DesiredReader
+from svc_core.flows.statements import Statements
+from svc_core.runtime.health import Health
+from svc_core.runtime.surroundings import Surroundings
+from svc_core.runtime.wakeup import Wakeup
+from tests.builders import DEMO, NOW, make_desired, seeded_entropy
+from tests.fakes.clock import LoopClock
+from tests.fakes.memory_secret_store import MemorySecretStore
+
+PATIENCE_S = DEMO.liveness.total_seconds()
+LONG_S = 3 * PATIENCE_S
+
+
+def make_issuer(epoch: int) -> TrustedIssuer:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"ca-{epoch}-1")])
+    key = ec.derive_private_key(epoch, ec.SECP256R1())
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(epoch)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + timedelta(minutes=2))
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+    return TrustedIssuer(f"ca-{epoch}-1", epoch, pem, "", NOW + timedelta(minutes=2))
+
+
+OLD, ACTIVE, NEW = (make_issuer(epoch) for epoch in (99, 100, 101))
+
+
+def connection(cid: int, *issuers: TrustedIssuer, user: str = "gatekeeper") -> LiveConnection:
+    """Return a connection that sent its leaf and these certificates after it."""
+    return LiveConnection(cid, user, ("leaf", *(fingerprint(i.pem) for i in issuers)))
+
+
+@dataclass
+class ScriptedServers:
+    """One server whose connections the test decides; a kick ends one."""
+
+    connections: list[LiveConnection] = field(default_factory=list)
+    kicked: list[int] = field(default_factory=list)
+
+    async def fetch_facts(self) -> Mapping[str, ServerFacts]:
+        return {"n1": ServerFacts("n1", "ID1", "then", "")}
+
+    async def reload(self, server_id: str) -> str:
+        raise AssertionError(f"nobody asked for a reload of {server_id}")
+
+    async def fetch_connections(self, server_id: str) -> Sequence[LiveConnection]:
+        assert server_id == "ID1"
+        return tuple(self.connections)
+
+    async def kick(self, server_id: str, cid: int) -> None:
+        assert server_id == "ID1"
+        self.kicked.append(cid)
+        self.connections = [c for c in self.connections if c.cid != cid]
+
+
+@dataclass
+class Scene:
+    """A running census."""
+
+    servers: ScriptedServers
+    census: ConnectionCensus
+    reader: DesiredReader
+
+
+@asynccontextmanager
+async def counting(desired: DesiredState, *connections: LiveConnection) -> AsyncIterator[Scene]:
+    clock = LoopClock()
+    reader = DesiredReader(MemorySecretStore(), None, Statements(()), DEMO.name)
+    reader.newest = desired
+    servers = ScriptedServers(list(connections))
+    around = Surroundings(clock, seeded_entropy(), DEMO, Health(clock))
+    census = ConnectionCensus(reader, servers, Wakeup(), around)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(census.run())
+        yield Scene(servers, census, reader)
+        task.cancel()
+
+
+def desiring(*issuers: TrustedIssuer, kicked: tuple[str, ...] = ()) -> DesiredState:
+    return make_desired(issuers=issuers, active=ACTIVE.name, kicked_issuers=kicked)
+
+
+async def test_connections_are_counted_by_the_issuer_they_show() -> None:
+    shown = (connection(1, ACTIVE), connection(2, ACTIVE), connection(3, OLD), connection(4))
+
+    async with counting(desiring(ACTIVE, OLD), *shown) as scene:
+        await asyncio.sleep(0.01)
+
+        assert scene.census.connections == {ACTIVE.name: 2, OLD.name: 1, "?": 1}
+        assert scene.servers.kicked == []
+
+
+async def test_connections_of_a_named_issuer_are_cut_at_once() -> None:
+    shown = (connection(1, ACTIVE), connection(2, OLD))
+
+    async with counting(desiring(ACTIVE, OLD, kicked=(OLD.name,)), *shown) as scene:
+        await asyncio.sleep(0.01)
+
+        assert scene.servers.kicked == [2]
+
+
+async def test_connections_of_trusted_issuers_stay() -> None:
+    shown = (connection(1, ACTIVE), connection(2, OLD), connection(3, NEW))
+
+    async with counting(desiring(NEW, ACTIVE, OLD), *shown) as scene:
+        await asyncio.sleep(LONG_S)
+
+        assert scene.servers.kicked == []
+
+
+async def test_a_connection_outlives_the_trust_in_its_issuer_by_moments_only() -> None:
+    async with counting(desiring(ACTIVE, OLD), connection(1, ACTIVE), connection(2, OLD)) as scene:
+        await asyncio.sleep(1)
+        scene.reader.newest = desiring(ACTIVE)
+        await asyncio.sleep(PATIENCE_S - 0.2)
+        early = list(scene.servers.kicked)
+        await asyncio.sleep(1.5)
+
+        assert early == []
+        assert scene.servers.kicked == [2]
+
+
+@pytest.mark.parametrize("shown", [(), (OLD,)], ids=["no issuer", "an issuer never trusted"])
+async def test_a_connection_that_does_not_show_a_trusted_issuer_is_cut(
+    shown: tuple[TrustedIssuer, ...],
+) -> None:
+    async with counting(desiring(ACTIVE), connection(1, *shown), connection(2, ACTIVE)) as scene:
+        await asyncio.sleep(LONG_S)
+
+        assert scene.servers.kicked == [1]
+
+
+async def test_a_connection_that_is_still_shaking_hands_is_left_alone() -> None:
+    async with counting(desiring(ACTIVE), connection(1, user="")) as scene:
+        await asyncio.sleep(LONG_S)
+
+        assert scene.servers.kicked == []
+
+
+async def test_a_watcher_that_learns_of_an_issuer_late_cuts_nobody() -> None:
+    async with counting(desiring(ACTIVE), connection(1, NEW)) as scene:
+        await asyncio.sleep(PATIENCE_S - 0.5)
+        scene.reader.newest = replace(desiring(NEW, ACTIVE), version=4)
+        await asyncio.sleep(LONG_S)
+
+        assert scene.servers.kicked == []
+        assert scene.census.connections == {NEW.name: 1}
