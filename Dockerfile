@@ -28,10 +28,10 @@ RUN case "${SERVICE}" in \
          --require-hashes --requirement runtime.txt \
     && tools/bin/pip --python /opt/securetransport/bin/python install --quiet --no-deps dist/*.whl \
     && find /opt/securetransport -name '*.so*' -type f -exec strip --strip-unneeded {} + \
-    # The Kubernetes client is a thousand generated modules: their bytecode is enough.
+    # The Kubernetes client is a thousand generated modules: their bytecode is enough, undocumented.
     && for client in /opt/securetransport/lib/python3*/site-packages/kubernetes_asyncio; do \
          if [ -d "${client}" ]; then \
-           /opt/securetransport/bin/python -m compileall -q -b "${client}" \
+           /opt/securetransport/bin/python -OO -m compileall -q -b "${client}" \
            && find "${client}" \( -name '*.py' -o -name __pycache__ \) -prune -exec rm -r {} +; \
          fi; \
        done \
@@ -44,7 +44,7 @@ RUN case "${SERVICE}" in \
     && /opt/securetransport/bin/service --help > /dev/null
 # Volumes take over the owner of the directory they are first mounted on.
 RUN mkdir -p /places/state /places/trust \
-    && for place in operator pinned openbao metadata watcher gatekeeper authcontroller \
+    && for place in operator pinned openbao metadata watcher gatekeeper authcontroller prometheus \
          nats/nats-1 nats/nats-2 nats/nats-3 js/nats-1 js/nats-2 js/nats-3; do \
          mkdir -p "/places/stack/${place}"; done
 

@@ -31,7 +31,8 @@ def main() -> int:
 
 
 def _component(distribution: Distribution) -> dict[str, object]:
-    name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
+    metadata = distribution.metadata
+    name = re.sub(r"[-_.]+", "-", metadata["Name"]).lower()
     reference = f"pkg:pypi/{name}@{distribution.version}"
     component: dict[str, object] = {
         "type": "library",
@@ -40,8 +41,9 @@ def _component(distribution: Distribution) -> dict[str, object]:
         "version": distribution.version,
         "purl": reference,
     }
-    licence = distribution.metadata.get("License-Expression")
-    return component | ({"licenses": [{"expression": licence}]} if licence else {})
+    if "License-Expression" in metadata:
+        component["licenses"] = [{"expression": metadata["License-Expression"]}]
+    return component
 
 
 if __name__ == "__main__":

@@ -119,9 +119,7 @@ class Authority:
             CA_CERT, documents.encode(document), message_id=f"state-{self._announced}"
         )
 
-    async def _signed(
-        self, state: DesiredState, author: Author | None
-    ) -> documents.SignedDocument:
+    async def _signed(self, state: DesiredState, author: Author | None) -> documents.SignedDocument:
         return await (author or self.author).sign(
             desired_wire.encode(state), context=contexts.DESIRED_STATE
         )

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -139,9 +139,10 @@ class Supervisor:
         if child.program.after_restart is None:
             return
         try:
-            await child.program.after_restart()
-        except SvcError as err:
-            self._announce(f"{child.program.name} is not usable after its restart: {err}")
+            await _while_alive(child.process, child.program.after_restart)
+        except* SvcError as errors:
+            reason = errors.exceptions[0]
+            self._announce(f"{child.program.name} is not usable after its restart: {reason}")
             child.process.send(signal.SIGKILL, to_group=True)
 
     def _spawn(self, program: Program) -> Child:
@@ -208,6 +209,22 @@ async def open_supervisor(
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     first = errors.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+async def _while_alive(process: ProcessId, work: Callable[[], Awaitable[None]]) -> None:
+    """Do ``work``, or give it up when ``process`` ends: it could only fail, and late."""
+
+    async def working() -> None:
+        await work()
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(working()),
+            group.create_task(wait_for_exit(process.pid, expected=process)),
+        ]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
 
 
 async def _wait_for_all(children: list[Child], within: timedelta) -> None:

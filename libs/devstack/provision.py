@@ -93,8 +93,8 @@ def prepare_files(layout: Layout, *, openbao_names: Iterable[str], now: datetime
     if not seal_key.exists():
         write_private(seal_key, os.urandom(_SEAL_KEY_SIZE))
     for service in SERVICES:
-        for directory in ("state", "journal"):
-            make_private_directory(layout.service(service) / directory)
+        for name in ("state", "journal"):
+            make_private_directory(layout.service(service) / name)
 
 
 async def provision(options: ProvisionOptions) -> bool:

@@ -130,10 +130,11 @@ async def open_stack(
         await end_leftovers(layout, on_progress)
         endpoints = plan_endpoints(layout, profile=options.profile, base_port=options.base_port)
         async with (
+            # Outlives the supervisor, which may be unsealing OpenBao until it stops.
+            AsyncExitStack() as resources,
             open_supervisor(
                 Registry(layout.stack_file), keep=options.keep, announce=on_progress
             ) as supervisor,
-            AsyncExitStack() as resources,
         ):
             stack = Stack(options, layout, endpoints, supervisor)
             with disk_errors_explained(layout):

@@ -272,6 +272,7 @@ async def test_a_consumer_that_is_cancelled_hands_back_what_it_has_not_done(
 async def test_so_many_handlers_run_at_a_time_and_no_more(users: Users) -> None:
     running, most = 0, 0
     done: set[str] = set()
+    all_done = asyncio.Event()
     ids = [new_id() for _ in range(12)]
 
     async def count(delivery: Delivery) -> None:
@@ -281,6 +282,8 @@ async def test_so_many_handlers_run_at_a_time_and_no_more(users: Users) -> None:
         await asyncio.sleep(0.02)
         running -= 1
         done.add(delivery.payload.decode())
+        if done >= set(ids):
+            all_done.set()
 
     for message_id in ids:
         await publish(users.gatekeeper, message_id)
@@ -290,8 +293,7 @@ async def test_so_many_handlers_run_at_a_time_and_no_more(users: Users) -> None:
             users.authcontroller.consume(binding, count, Handling().reject)
         )
         async with asyncio.timeout(SOON_S):
-            while not done >= set(ids):
-                await asyncio.sleep(0.02)
+            await all_done.wait()
         consumer.cancel()
 
     assert most == 3

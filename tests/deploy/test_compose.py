@@ -101,6 +101,8 @@ def test_the_engine_accepts_it() -> None:
     assert not re.search("warn", said.stderr, re.IGNORECASE), said.stderr
 
 
+@pytest.mark.integration
+@pytest.mark.timeout(400)
 def test_the_whole_of_it_starts_and_answers() -> None:
     docker = shutil.which("docker")
     if (

@@ -24,6 +24,7 @@ from tests.integration.bare_stack import ReachableOpenBao
 DEPLOYMENT: Final = Deployment()
 _NAME_PREFIX: Final = "SecureTransport "
 _MINUTE: Final = timedelta(minutes=1)
+_MOMENT: Final = timedelta(seconds=2)
 _LONGEST: Final = 2 * PROFILES["demo"].leaf_ttl
 """What the roles allow at most."""
 
@@ -130,7 +131,8 @@ async def open_theft(stack: LoadedStack, folder: Path) -> AsyncIterator[Theft]:
     layout = stack.layout
     issuer = trusted_issuers(layout.trust_file)[0]
     async with logged_in(stack, GATEKEEPER) as thief:
-        stolen = await take_leaf(thief, GATEKEEPER, issuer, folder, ttl=_LONGEST)
+        ttl = min(_LONGEST, issuer.certificate.not_valid_after_utc - datetime.now(UTC) - _MOMENT)
+        stolen = await take_leaf(thief, GATEKEEPER, issuer, folder, ttl=ttl)
     leaf = x509.load_pem_x509_certificate(stolen.certificate.read_bytes())
     context = tls_context(layout.trust_file, stolen)
     async with AsyncExitStack() as resources:

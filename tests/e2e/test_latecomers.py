@@ -1,4 +1,4 @@
-"""Whoever connects with a leaf of an issuer that was left behind neither keeps it nor outlives it."""
+"""A leaf of an issuer that was left behind neither keeps that issuer nor outlives it."""
 
 from typing import Final
 

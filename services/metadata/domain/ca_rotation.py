@@ -134,18 +134,18 @@ def _start_over(journal: Journal, now: datetime, profile: RotationProfile) -> St
             # Older than the issuer that ends now, so nothing can rest on it any more.
             return Retire(journal.trusted[-1].name)
         return Plan(max(profile.ca.current(now).number, journal.highest_epoch + 1))
-    if _is_hopeless(successor, now, profile):
-        return Retire(successor.name)
     if successor.state is IssuerState.PLANNED:
-        return Mint(successor.name)
+        return _make(successor, now, profile)
+    if successor.is_expired(now):
+        return Retire(successor.name)
     return Activate(successor.name, proven=False)
 
 
-def _is_hopeless(successor: Issuer, now: datetime, profile: RotationProfile) -> bool:
-    """Say whether ``successor`` is over before its turn, or could not be made for a period."""
-    if successor.state is IssuerState.PLANNED:
-        return now - successor.since >= profile.ca.period
-    return successor.is_expired(now)
+def _make(planned: Issuer, now: datetime, profile: RotationProfile) -> Step:
+    """Make it; one that could not be made for a whole period is given up for the next epoch's."""
+    if now - planned.since >= profile.ca.period:
+        return Remove(planned.name)
+    return Mint(planned.name)
 
 
 def _succeed(
@@ -154,10 +154,10 @@ def _succeed(
     successor = journal.successor
     if successor is None:
         return _stage(journal, fleet, now, profile)
-    if _is_hopeless(successor, now, profile):
-        return Retire(successor.name)
     if successor.state is IssuerState.PLANNED:
-        return Mint(successor.name)
+        return _make(successor, now, profile)
+    if successor.is_expired(now):
+        return Retire(successor.name)
     silent = fleet.silent_below(successor.version)
     if silent:
         return Hold(f"{successor.name} is not trusted yet by: {', '.join(silent)}")

@@ -32,9 +32,12 @@ class IssuerState(StrEnum):
     RETIRED = "retired"
     """Out of the trusted set; to be deleted once the servers have acknowledged that."""
 
+REMOVABLE: Final = frozenset({IssuerState.PLANNED, IssuerState.RETIRED})
+"""States in which nobody trusts an issuer, so that it may be deleted and forgotten."""
+
 
 MOVES: Final[Mapping[IssuerState, frozenset[IssuerState]]] = {
-    IssuerState.PLANNED: frozenset({IssuerState.STAGED, IssuerState.RETIRED}),
+    IssuerState.PLANNED: frozenset({IssuerState.STAGED}),
     IssuerState.STAGED: frozenset({IssuerState.TRUSTED, IssuerState.ACTIVE, IssuerState.RETIRED}),
     IssuerState.TRUSTED: frozenset({IssuerState.ACTIVE, IssuerState.RETIRED}),
     IssuerState.ACTIVE: frozenset({IssuerState.DRAINING}),

@@ -10,12 +10,13 @@ from typing import Any, Self
 
 from services.metadata.domain.issuers import (
     IN_TRUST,
+    REMOVABLE,
     SUCCESSOR,
     Issuer,
     IssuerState,
     issuer_name,
 )
-from svc_core.errors import MalformedMessageError
+from svc_core.errors import MalformedMessageError, ProtocolOrderError
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,10 @@ class Journal:
         return replace(self._with(issuer), version=version, kicked=kicked)
 
     def removed(self, name: str) -> Self:
-        """Forget an issuer that OpenBao no longer has."""
+        """Forget an issuer that OpenBao no longer has and nobody trusts."""
+        state = self.issuer(name).state
+        if state not in REMOVABLE:
+            raise ProtocolOrderError(f"{name} cannot be removed while it is {state}")
         return replace(self, issuers=tuple(i for i in self.issuers if i.name != name))
 
     def with_kicked(self, name: str) -> Self:

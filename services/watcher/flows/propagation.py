@@ -11,8 +11,6 @@ from typing import Final
 
 import structlog
 
-from services.watcher.flows.reload_metrics import ReloadMetrics
-from services.watcher.ports import OperatorEvents
 from svc_core.ports.time import Clock
 
 log = structlog.get_logger()
@@ -36,8 +34,6 @@ class Propagation:
         self._clock = clock
         self._awaited: dict[str, _Awaited] = {}
         self._seen: dict[str, str] = {}
-        self.metrics: ReloadMetrics | None = None
-        self.events: OperatorEvents | None = None
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -57,34 +53,42 @@ class Propagation:
         self._awaited[server] = _Awaited(digest, self._clock.monotonic())
         return True
 
-    def missed(self, server: str) -> None:
-        """Note that ``server`` still had the former files when it was reloaded."""
+    def missed(self, server: str) -> timedelta | None:
+        """Note that ``server`` still had the former files when it was reloaded.
+
+        Returns:
+            How long it has been waited for, once, when that has become too long.
+        """
         awaited = self._awaited.get(server)
         if awaited is None:
             # It answered with former files after all, or was started again with them.
             awaited = _Awaited(self._seen.pop(server, ""), self._clock.monotonic())
             self._awaited[server] = awaited
-        waited = self._waited(awaited)
         if not awaited.was_missed:
             awaited.was_missed = True
             log.info("propagation.awaited", server=server)
-        if waited > SLOW and not awaited.is_reported:
-            awaited.is_reported = True
-            log.warning("propagation.slow", server=server, waited_s=round(waited.total_seconds()))
-            if self.events is not None:
-                self.events.propagation_slow(server, waited)
+        waited = self._waited(awaited)
+        if waited <= SLOW or awaited.is_reported:
+            return None
+        awaited.is_reported = True
+        log.warning("propagation.slow", server=server, waited_s=round(waited.total_seconds()))
+        return waited
 
-    def arrived(self, server: str) -> None:
-        """Note that ``server`` runs with what was published for it."""
+    def arrived(self, server: str) -> timedelta | None:
+        """Note that ``server`` runs with what was published for it.
+
+        Returns:
+            How long that took; None when nothing was waited for.
+        """
         awaited = self._awaited.pop(server, None)
         if awaited is None:
-            return
+            return None
         self._seen[server] = awaited.digest
-        waited_s = self._waited(awaited).total_seconds()
-        if self.metrics is not None:
-            self.metrics.propagation.observe(waited_s)
+        waited = self._waited(awaited)
         if awaited.was_missed:
-            log.info("propagation.completed", server=server, elapsed_ms=round(waited_s * 1000, 1))
+            elapsed_ms = round(waited.total_seconds() * 1000, 1)
+            log.info("propagation.completed", server=server, elapsed_ms=elapsed_ms)
+        return waited
 
     def _waited(self, awaited: _Awaited) -> timedelta:
         return timedelta(seconds=self._clock.monotonic() - awaited.since)

@@ -122,19 +122,25 @@ class ServerFollower:
         return self._conclude(desired)
 
     def _note(self, reloaded: Sequence[ServerKeeper], took_s: float) -> None:
-        self._propagation.metrics, self._propagation.events = self.metrics, self.events
         for keeper in self._keepers:
             error = keeper.status.error
-            if error == NOT_LOADED:
-                self._propagation.missed(keeper.name)
-            elif not error:
-                self._propagation.arrived(keeper.name)
-            elif self.events is not None and error != NOT_RUNNING:
-                self.events.reload_failed(keeper.name, error)
+            self._tell(keeper.name, error)
             if self.metrics is not None and keeper in reloaded and error != NOT_LOADED:
                 self.metrics.reloaded(error=error)
         if self.metrics is not None and reloaded:
             self.metrics.orchestration.observe(took_s)
+
+    def _tell(self, server: str, error: str) -> None:
+        if not error:
+            took = self._propagation.arrived(server)
+            if took is not None and self.metrics is not None:
+                self.metrics.propagation.observe(took.total_seconds())
+        elif error == NOT_LOADED:
+            waited = self._propagation.missed(server)
+            if waited is not None and self.events is not None:
+                self.events.propagation_slow(server, waited)
+        elif self.events is not None and error != NOT_RUNNING:
+            self.events.reload_failed(server, error)
 
     def _conclude(self, desired: DesiredState) -> bool:
         errors = {status.error for status in self.servers} - {""}

@@ -1,7 +1,7 @@
 """The emulator as one context manager, and what a test does to it."""
 
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,12 +64,13 @@ class Emulator:
             self.store.put(Place("namespaces", "", namespace), {})
         self.store.put(Place(resource, namespace, value["metadata"]["name"]), value)
 
-    def add_pod(self, namespace: str, name: str, app: str, container: Container) -> None:
+    def add_pod(
+        self, namespace: str, name: str, labels: Mapping[str, str], container: Container
+    ) -> None:
         """Run a pod."""
-        labels = {"app": app}
         status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-        spec = {"containers": [{"name": app, "image": "none"}]}
-        metadata = {"name": name, "labels": labels}
+        spec = {"containers": [{"name": "nats", "image": "none"}]}
+        metadata = {"name": name, "labels": dict(labels)}
         self.add("pods", namespace, {"metadata": metadata, "spec": spec, "status": status})
         self.http.containers[name] = container
 

@@ -152,6 +152,34 @@ async def test_a_killed_node_comes_back(root: Path) -> None:
         assert n2.last_exit == -signal.SIGKILL
 
 
+async def openbao_is_restarted(running: Stack, *, times: int) -> None:
+    async with asyncio.timeout(10):
+        while running.children[0].restarts < times:
+            await asyncio.sleep(0.01)
+
+
+async def test_openbao_killed_while_it_recovers_is_started_again_at_once(root: Path) -> None:
+    await boot(bare(root), [])
+    async with open_stack(bare(root), lambda _: None) as running:
+        openbao = ReachableOpenBao(running.layout, running.endpoints)
+        for times in (1, 2, 3):
+            running.kill("openbao", signal.SIGKILL)
+            await openbao_is_restarted(running, times=times)
+        async with asyncio.timeout(15), openbao.api() as api:
+            while await api.health() != 200:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_stack_ends_in_order_while_openbao_recovers(root: Path) -> None:
+    await boot(bare(root), [])
+    async with open_stack(bare(root), lambda _: None) as running:
+        running.kill("openbao", signal.SIGKILL)
+        await openbao_is_restarted(running, times=1)
+
+    assert not any(child.is_running for child in running.children)
+    assert not _processes_of(root)
+
+
 async def test_a_taken_port_is_named(root: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

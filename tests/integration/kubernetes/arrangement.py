@@ -152,7 +152,7 @@ def _add_pods(emulator: Emulator, openbao: RunningOpenBao, habits: KubeletHabits
     nodes = openbao.endpoints.nats
     for node in nodes:
         hang_up = process_named_in(Path(node.pid_file))
-        emulator.add_pod(NAMESPACE, node.name, "nats", Container(hang_up))
+        emulator.add_pod(NAMESPACE, node.name, {"app": "nats"}, Container(hang_up))
     emulator.mount(
         [
             SecretVolume(

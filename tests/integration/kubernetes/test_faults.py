@@ -27,7 +27,7 @@ FILES = {"ca.pem": b"one"}
 @pytest.fixture
 async def emulator(tmp_path: Path) -> AsyncIterator[Emulator]:
     async with open_emulator(tmp_path) as emulator:
-        emulator.add_pod(NAMESPACE, "nats-0", "nats", Container())
+        emulator.add_pod(NAMESPACE, "nats-0", {"app": "nats"}, Container())
         yield emulator
 
 

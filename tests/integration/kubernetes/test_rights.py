@@ -3,15 +3,18 @@
 from collections.abc import AsyncIterator, Iterator
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from services.metadata.adapters.acl_configmap import ConfigMapManifest
-from services.metadata.config import AclConfigMap
+from services.metadata.config import MetadataSettings
 from services.watcher.adapters.kube_cluster import KubeCluster
-from services.watcher.config import KubernetesSettings
+from services.watcher.config import WatcherSettings
 from svc_core.adapters.kube import open_kube
 from svc_core.adapters.system_clock import SystemClock
+from svc_core.config import ServiceSettings
+from svc_core.settings_loader import load_settings
 from tests.fakes.kube_emulator.emulator import Emulator, open_emulator
 from tests.fakes.kube_emulator.execs import Container
 from tests.fakes.kube_emulator.objects import KINDS
@@ -20,6 +23,7 @@ from tests.fakes.kube_emulator.rbac import Act, service_account
 BASES = Path(__file__).parents[3] / "deploy" / "minikube" / "bases"
 PODS = ("nats-0", "nats-1", "nats-2")
 SECRETS = ("nats-ca-tls", "nats-ca-tls-previous", "nats-trust")
+T = TypeVar("T", bound=ServiceSettings)
 WATCHER = service_account("nats", "watcher")
 METADATA = service_account("metadata", "metadata")
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
@@ -53,8 +57,13 @@ async def emulator(tmp_path: Path) -> AsyncIterator[Emulator]:
         for base, namespace in (("watcher", "nats"), ("metadata", "metadata")):
             emulator.load_rbac(sorted((BASES / base).glob("*.yaml")), namespace=namespace)
         for pod in PODS:
-            emulator.add_pod("nats", pod, "nats", Container())
+            emulator.add_pod("nats", pod, {"app.kubernetes.io/name": "nats"}, Container())
         yield emulator
+
+
+def shipped(model: type[T], base: str) -> T:
+    """Return the settings with which a service runs in the shipped manifests."""
+    return load_settings(model, config_file=BASES / base / "config.yaml", environ={})
 
 
 def everything(user: str) -> Iterator[Act]:
@@ -66,7 +75,8 @@ def everything(user: str) -> Iterator[Act]:
 
 
 async def test_watcher_may_do_all_it_does(emulator: Emulator) -> None:
-    settings = KubernetesSettings(namespace="nats")
+    settings = shipped(WatcherSettings, "watcher").kubernetes
+    assert settings is not None
     async with open_kube(emulator.access(WATCHER)) as api:
         cluster = KubeCluster(api, settings, SystemClock(), "watcher-1")
         for content in (b"one", b"two"):
@@ -76,19 +86,23 @@ async def test_watcher_may_do_all_it_does(emulator: Emulator) -> None:
         await cluster.events.flush()
         signalled = [await cluster.signal(pod).signal() for pod in PODS]
 
+    marked = [p["metadata"].get("annotations") for p in emulator.store.select("pods", "nats")]
     assert signalled == [True] * 3
+    assert all(marked)
     assert emulator.denials == []
     assert {e["reason"] for e in emulator.store.select("events", "nats")} == {"RotationApplied"}
 
 
 async def test_metadata_may_do_all_it_does(emulator: Emulator) -> None:
+    settings = shipped(MetadataSettings, "metadata").acl_config_map
+    assert settings is not None
     text = "roles: {}"
-    acl = {"metadata": {"name": "services-acl"}, "data": {"acl-manifest.yaml": text}}
-    emulator.add("configmaps", "metadata", acl)
+    acl = {"metadata": {"name": settings.name}, "data": {settings.key: text}}
+    emulator.add("configmaps", settings.namespace, acl)
     async with open_kube(emulator.access(METADATA)) as api:
-        following = ConfigMapManifest(api, AclConfigMap(namespace="metadata")).follow()
+        following = ConfigMapManifest(api, settings).follow()
         first = await anext(following)
-        emulator.add("configmaps", "metadata", acl | {"data": {"acl-manifest.yaml": "#"}})
+        emulator.add("configmaps", settings.namespace, acl | {"data": {settings.key: "#"}})
         second = await anext(following)
         await following.aclose()
 

@@ -57,6 +57,7 @@ async def test_a_rotation_is_the_same_however_late_the_kubelet_is(
         }
         assert arrangement.emulator.denials == []
         assert arrangement.events("ReloadFailed") == failed
+        assert bool(arrangement.events("PropagationSlow")) == (delay_s > 60)
 
 
 async def test_a_changed_annotation_brings_the_files_at_once(server_root: Path) -> None:

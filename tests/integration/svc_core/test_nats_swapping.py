@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -32,12 +33,14 @@ class Leaf:
 
     async def renew(self) -> None:
         async with self._openbao.logged_in(self._account) as session:
-            self.material = await issue_client(
-                session, self._account, self.material.trust_pem
-            )
+            self.material = await issue_client(session, self._account, self.material.trust_pem)
 
     def credentials(self) -> LinkCredentials:
         return credentials_of(self.material)
+
+
+def has_lost(connection: NatsConnection, times: int) -> bool:
+    return connection.losses >= times
 
 
 async def settled(condition: Callable[[], bool], *, within_s: float) -> None:
@@ -121,7 +124,7 @@ async def test_a_link_that_is_cut_is_replaced_and_nothing_acknowledged_is_lost(
         for cut in range(1, 4):
             await asyncio.sleep(0.3)
             wire.cut()
-            await settled(lambda n=cut: gatekeeper.losses >= n, within_s=2)
+            await settled(partial(has_lost, gatekeeper, cut), within_s=2)
             await settled(lambda: gatekeeper.is_connected, within_s=2)
         await publishing
         # What was on its way to a consumer whose link died comes again after the ack wait.

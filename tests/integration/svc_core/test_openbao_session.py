@@ -1,4 +1,4 @@
-"""The secret store and its session on a real OpenBao: what is refused, and as what."""
+"""The session with a real OpenBao: what is refused and as what, and how credentials change."""
 
 import asyncio
 import os
@@ -46,81 +46,16 @@ async def store(openbao: RunningOpenBao) -> AsyncIterator[OpenBaoSecretStore]:
 
 
 @pytest.fixture
-def own_credentials(openbao: RunningOpenBao, tmp_path: Path) -> OpenBaoSettings:
+async def own_credentials(openbao: RunningOpenBao, tmp_path: Path) -> OpenBaoSettings:
     """Settings of a gatekeeper whose secret-id file is this test's own."""
     shared = openbao.settings(GATEKEEPER)
     secret_id = tmp_path / "secret_id"
     with_own_file = shared.model_copy(update={"secret_id_file": secret_id})
 
-    async def make() -> str:
-        async with openbao.logged_in(GATEKEEPER) as api:
-            made = await api.write(f"auth/approle/role/{GATEKEEPER}/secret-id", {})
-            return str(made["data"]["secret_id"])
-
-    write_private(secret_id, (asyncio.run(make()) + "\n").encode())
+    async with openbao.logged_in(GATEKEEPER) as api:
+        made = await api.write(f"auth/approle/role/{GATEKEEPER}/secret-id", {})
+    write_private(secret_id, (made["data"]["secret_id"] + "\n").encode())
     return with_own_file
-
-
-async def test_nothing_is_none_and_has_no_names(store: OpenBaoSecretStore) -> None:
-    assert await store.fetch(KEYS) is None
-    assert await store.fetch_names(KEYS) == ()
-
-
-async def test_what_is_stored_comes_back_with_its_version(store: OpenBaoSecretStore) -> None:
-    first = await store.store(KEYS, {"a": [1, "x"]}, expected_version=0)
-    second = await store.store(KEYS, {"a": [2]}, expected_version=first)
-    found = await store.fetch(KEYS)
-
-    assert found is not None
-    assert (dict(found.data), found.version, second) == ({"a": [2]}, 2, 2)
-
-
-@pytest.mark.parametrize("expected", [0, 1, 3], ids=["create only", "behind", "ahead"])
-async def test_a_stale_write_is_refused_and_changes_nothing(
-    store: OpenBaoSecretStore, expected: int
-) -> None:
-    await store.store(KEYS, {"n": 1}, expected_version=None)
-    await store.store(KEYS, {"n": 2}, expected_version=None)
-
-    with pytest.raises(StaleWriteError):
-        await store.store(KEYS, {"n": 3}, expected_version=expected)
-
-    found = await store.fetch(KEYS)
-    assert found is not None
-    assert found.data == {"n": 2}
-
-
-async def test_of_many_writers_one_wins(store: OpenBaoSecretStore) -> None:
-    async def try_to(number: int) -> bool:
-        try:
-            await store.store(KEYS, {"n": number}, expected_version=0)
-        except StaleWriteError:
-            return False
-        return True
-
-    async with asyncio.TaskGroup() as group:
-        attempts = [group.create_task(try_to(number)) for number in range(8)]
-
-    assert sum(attempt.result() for attempt in attempts) == 1
-
-
-async def test_what_was_removed_is_gone_and_can_be_made_again(store: OpenBaoSecretStore) -> None:
-    await store.store(KEYS, {"n": 1}, expected_version=0)
-    await store.remove(KEYS)
-    await store.remove(KEYS)
-
-    assert await store.fetch(KEYS) is None
-    assert await store.store(KEYS, {"n": 2}, expected_version=0) == 1
-
-
-async def test_names_are_listed_with_their_folders(store: OpenBaoSecretStore) -> None:
-    names = [f"{KEYS}-list/a", f"{KEYS}-list/b/c"]
-    for name in names:
-        await store.store(name, {}, expected_version=None)
-
-    assert await store.fetch_names(f"{KEYS}-list") == ("a", "b/")
-    for name in names:
-        await store.remove(name)
 
 
 async def test_an_instance_registers_once_and_replaces_nobody(openbao: RunningOpenBao) -> None:
@@ -325,12 +260,14 @@ async def test_a_server_of_another_ca_is_not_talked_to(
 async def test_slow_calls_do_not_hold_up_the_loop(openbao: RunningOpenBao) -> None:
     loop = asyncio.get_running_loop()
     longest = 0.0
-    async with open_openbao(openbao.settings(METADATA), METADATA) as session:
-        async with asyncio.TaskGroup() as group:
-            calls = [group.create_task(session.call(token_in_use)) for _ in range(20)]
-            while not all(call.done() for call in calls):
-                before = loop.time()
-                await asyncio.sleep(0.005)
-                longest = max(longest, loop.time() - before)
+    async with (
+        open_openbao(openbao.settings(METADATA), METADATA) as session,
+        asyncio.TaskGroup() as group,
+    ):
+        calls = [group.create_task(session.call(token_in_use)) for _ in range(20)]
+        while not all(call.done() for call in calls):
+            before = loop.time()
+            await asyncio.sleep(0.005)
+            longest = max(longest, loop.time() - before)
 
     assert longest < 1.0

@@ -1,7 +1,8 @@
 """Whatever happens in whatever order, what must hold at every moment of a rotation holds."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -13,13 +14,21 @@ from services.metadata.domain.fleet import Fleet
 from services.metadata.domain.issuers import SUCCESSOR, IssuerState, issuer_name
 from services.metadata.domain.journal import Journal
 from svc_core.domain.identity import GATEKEEPER, WATCHER, InstanceName
-from svc_core.domain.status import ServerStatus
+from svc_core.domain.status import InstanceStatus, ServerStatus
 from tests.builders import DEMO, NOW, make_status
 from tests.unit.metadata.journals import NODES
 
 STEPS_TO_CONVERGE = 40
 """A whole rotation takes eight; from the worst state there are four issuers more to put away."""
 SOME = st.sets(st.integers(0, 2), max_size=2)
+
+
+class Outage(Enum):
+    """What can be away for a while."""
+
+    NATS = "nobody's status can be read"
+    OPENBAO = "nothing can be made or removed"
+    MAKING = "what is planned now can never be made"
 
 
 @dataclass
@@ -53,11 +62,8 @@ class Rotation(RuleBasedStateMachine):
         self.instances = [Instance(f"g{n}") for n in range(3)]
         self.servers = [Server(name) for name in NODES]
         self.watcher = Instance("w1")
-        self.is_nats_away = False
-        self.is_openbao_away = False
-        self.is_making_impossible = False
+        self.outages: set[Outage] = set()
         self.impossible: set[str] = set()
-        """Issuers that were planned in bad times: they can never be made."""
         self.planned: list[int] = []
         self.was_bootstrapped = False
 
@@ -65,7 +71,7 @@ class Rotation(RuleBasedStateMachine):
 
     def fleet(self) -> Fleet:
         """Return what the authority can see."""
-        if self.is_nats_away:
+        if Outage.NATS in self.outages:
             return Fleet(())
         live = [
             make_status(
@@ -83,7 +89,7 @@ class Rotation(RuleBasedStateMachine):
             live.append(self._watcher_status())
         return Fleet(live)
 
-    def _watcher_status(self) -> object:
+    def _watcher_status(self) -> InstanceStatus:
         connections: dict[str, int] = {}
         for instance in self.instances:
             if instance.is_alive and instance.issuer:
@@ -152,53 +158,33 @@ class Rotation(RuleBasedStateMachine):
             self.instances[which].is_alive = True
 
     @rule(epochs=st.integers(1, 50))
-    @precondition(lambda self: self.is_openbao_away)
+    @precondition(lambda self: Outage.OPENBAO in self.outages)
     def epochs_are_missed(self, epochs: int) -> None:
         self.now += epochs * DEMO.ca.period
 
-    @rule(which=st.integers(0, 2))
-    def an_instance_takes_over_trust(self, which: int) -> None:
-        self.trust(self.instances[which])
+    @rule(which=st.integers(0, 3), act=st.sampled_from(["trusts", "moves", "dies or comes back"]))
+    def an_instance_acts(self, which: int, act: str) -> None:
+        instance = (*self.instances, self.watcher)[which]
+        match act:
+            case "trusts":
+                self.trust(instance)
+            case "moves":
+                self.move(instance)
+            case _:
+                instance.is_alive = not instance.is_alive
 
-    @rule(which=st.integers(0, 2))
-    def an_instance_moves(self, which: int) -> None:
-        self.move(self.instances[which])
-
-    @rule(which=st.integers(0, 2))
-    def an_instance_dies_or_comes_back_as_it_was(self, which: int) -> None:
-        self.instances[which].is_alive = not self.instances[which].is_alive
-
-    @rule()
-    def watcher_dies_or_comes_back_as_it_was(self) -> None:
-        self.watcher.is_alive = not self.watcher.is_alive
-
-    @rule()
-    def watcher_moves(self) -> None:
-        self.move(self.watcher)
-
-    @rule(which=st.integers(0, 2))
-    def a_server_reloads(self, which: int) -> None:
+    @rule(which=st.integers(0, 2), fails=st.booleans())
+    def a_server_is_reloaded(self, which: int, fails: bool) -> None:  # noqa: FBT001
+        self.servers[which].is_failing = fails
         self.reload(self.servers[which])
-
-    @rule(which=st.integers(0, 2))
-    def a_server_begins_or_ends_to_fail(self, which: int) -> None:
-        self.servers[which].is_failing = not self.servers[which].is_failing
 
     @rule()
     def everybody_follows(self) -> None:
         self.all_follow_but(set())
 
-    @rule()
-    def nats_goes_or_returns(self) -> None:
-        self.is_nats_away = not self.is_nats_away
-
-    @rule()
-    def openbao_goes_or_returns(self) -> None:
-        self.is_openbao_away = not self.is_openbao_away
-
-    @rule()
-    def the_next_issuers_cannot_or_can_be_made(self) -> None:
-        self.is_making_impossible = not self.is_making_impossible
+    @rule(outage=st.sampled_from(Outage))
+    def an_outage_begins_or_ends(self, outage: Outage) -> None:
+        self.outages ^= {outage}
 
     def the_authority_works(self) -> None:
         for _ in range(STEPS_TO_CONVERGE):
@@ -208,7 +194,7 @@ class Rotation(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """From any state: once everything answers, the present epoch's issuer becomes active."""
-        self.is_nats_away = self.is_openbao_away = self.is_making_impossible = False
+        self.outages.clear()
         for instance in (*self.instances, self.watcher):
             instance.is_alive = True
         for server in self.servers:
@@ -270,10 +256,10 @@ class Rotation(RuleBasedStateMachine):
         match step:
             case ca_rotation.Plan(epoch):
                 self.journal = journal.planned(epoch, now=now)
-                if self.is_making_impossible:
+                if Outage.MAKING in self.outages:
                     self.impossible.add(issuer_name(epoch, 1))
             case ca_rotation.Mint(name):
-                is_possible = not self.is_openbao_away and name not in self.impossible
+                is_possible = Outage.OPENBAO not in self.outages and name not in self.impossible
                 self.journal = self.minted(name) if is_possible else journal
             case ca_rotation.MarkTrusted(name):
                 self.journal = journal.moved(name, IssuerState.TRUSTED, now=now)
@@ -287,7 +273,7 @@ class Rotation(RuleBasedStateMachine):
             case ca_rotation.Retire(name):
                 self.journal = journal.retired(name, now=now)
             case ca_rotation.Remove(name):
-                self.journal = journal if self.is_openbao_away else journal.removed(name)
+                self.journal = journal if Outage.OPENBAO in self.outages else journal.removed(name)
 
     def minted(self, name: str) -> Journal:
         end: datetime = self.now + DEMO.ca.validity

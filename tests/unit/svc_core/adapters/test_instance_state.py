@@ -39,9 +39,7 @@ def test_a_configured_name_wins_and_is_not_kept(tmp_path: Path) -> None:
     ("file", "content"),
     [("identity.seed", b"short"), ("instance", b"Not A Name"), ("instance", b"\xff\xfe")],
 )
-def test_a_damaged_state_is_refused_by_its_place(
-    tmp_path: Path, file: str, content: bytes
-) -> None:
+def test_a_damaged_state_is_refused_by_its_place(tmp_path: Path, file: str, content: bytes) -> None:
     open_instance_state(tmp_path, GATEKEEPER, "", seeded_entropy())
     (tmp_path / file).write_bytes(content)
 

@@ -1,10 +1,10 @@
 """Contexts trust what they were given and nothing else, and swap as a whole."""
 
-import os
 import ssl
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,23 +123,25 @@ def test_no_session_is_offered_for_resumption() -> None:
         pytest.param({"trust_pem": "garbage"}, id="garbage as trust"),
     ],
 )
-def test_material_that_does_not_match_is_refused(
-    build: type, changes: dict[str, object]
-) -> None:
+def test_material_that_does_not_match_is_refused(build: type, changes: dict[str, Any]) -> None:
     material = make_material(ISSUER, server=build is server_context)
 
     with pytest.raises(TlsMaterialError):
         build(replace(material, **changes))
 
 
-def test_keys_go_through_memory_and_leave_no_open_file(tmp_path: Path) -> None:
-    before = set(os.listdir("/proc/self/fd"))
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_keys_go_through_memory_and_leave_no_open_file() -> None:
+    before = open_files()
 
     client_context(make_material(ISSUER))
     with pytest.raises(TlsMaterialError):
         client_context(replace(make_material(ISSUER), chain_pem=""))
 
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert open_files() == before
 
 
 def test_a_hot_context_serves_whatever_is_current() -> None:

@@ -1,6 +1,7 @@
 """Nothing is believed but what a key known beforehand has signed, for this very use."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ async def test_a_signed_body_comes_back(author: Author, statements: Statements) 
     ],
 )
 async def test_a_changed_document_is_refused(
-    author: Author, statements: Statements, changes: dict[str, object]
+    author: Author, statements: Statements, changes: dict[str, Any]
 ) -> None:
     document = await author.sign(b"body", context=CONTEXT)
 

@@ -1,0 +1,169 @@
+"""The small programs inside containers: first credentials, health, reloads."""
+
+import http.server
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+
+from devstack.healthcheck import ask
+from devstack.reloader import follow
+from devstack.seeding import seed
+
+pytestmark = pytest.mark.deploy
+
+
+@pytest.fixture
+def delivered(tmp_path: Path) -> Path:
+    source = tmp_path / "delivered"
+    source.mkdir()
+    for name in ("role_id", "secret_id", "identity.seed"):
+        (source / name).write_text(f"first {name}")
+    return source
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    place = tmp_path / "home"
+    place.mkdir()
+    return place
+
+
+def test_first_credentials_are_copied_privately(delivered: Path, home: Path) -> None:
+    assert seed(delivered, home)
+
+    assert (home / "secret_id").read_text() == "first secret_id"
+    assert (home / "state" / "identity.seed").read_text() == "first identity.seed"
+    assert (home / "secret_id").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_id_that_replaced_itself_is_not_taken_back(delivered: Path, home: Path) -> None:
+    seed(delivered, home)
+    (home / "secret_id").write_text("its own successor")
+
+    assert not seed(delivered, home)
+    assert (home / "secret_id").read_text() == "its own successor"
+
+
+def test_credentials_delivered_anew_are_taken(delivered: Path, home: Path) -> None:
+    seed(delivered, home)
+    (delivered / "secret_id").write_text("second")
+
+    assert seed(delivered, home)
+    assert (home / "secret_id").read_text() == "second"
+
+
+def test_without_credentials_a_line_says_so(home: Path, tmp_path: Path) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "devstack.seeding", "--from", str(tmp_path), "--to", str(home)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+
+    assert said.returncode == 2
+    assert "holds no secret_id" in said.stderr
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/healthz" else 503)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def listener(authority: trustme.CA) -> Iterator[int]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_health_is_asked_over_verified_tls(tmp_path: Path) -> None:
+    authority, stranger = trustme.CA(), trustme.CA()
+    trusted, untrusted = tmp_path / "ca.pem", tmp_path / "other.pem"
+    authority.cert_pem.write_to_path(trusted)
+    stranger.cert_pem.write_to_path(untrusted)
+
+    with listener(authority) as port:
+        assert ask(port=port, path="/healthz", trust_file=trusted) == ""
+        assert ask(port=port, path="/readyz", trust_file=trusted).startswith("503")
+        assert "CERTIFICATE_VERIFY_FAILED" in ask(port=port, path="/healthz", trust_file=untrusted)
+        assert "No such file" in ask(port=port, path="/healthz", trust_file=tmp_path / "absent.pem")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process called nats-server that says when it is signalled."""
+    program = tmp_path / "nats-server"
+    program.symlink_to(shutil.which("sh") or "/bin/sh")
+    script = "trap 'echo reloaded' HUP; echo running; while :; do sleep 0.05; done"
+    with subprocess.Popen(
+        [str(program), "-c", script], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "running\n"
+        yield process
+        process.kill()
+
+
+@contextmanager
+def following(link: Path, pid: int) -> Iterator[None]:
+    stopped = threading.Event()
+    thread = threading.Thread(target=follow, args=(link, pid, stopped, print))
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def test_a_server_is_told_of_the_files_it_has_and_of_every_replacement(
+    server: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    link = tmp_path / "live"
+    link.symlink_to("live.d/1")
+    assert server.stdout is not None
+
+    with following(link, server.pid):
+        assert server.stdout.readline() == "reloaded\n"
+        (tmp_path / "next").symlink_to("live.d/2")
+        (tmp_path / "next").replace(link)
+        assert server.stdout.readline() == "reloaded\n"
+
+
+def test_nothing_but_a_server_is_signalled(tmp_path: Path) -> None:
+    link = tmp_path / "live"
+    link.symlink_to("live.d/1")
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
+        stopped, reports = threading.Event(), list[str]()
+        timer = threading.Timer(1.2, stopped.set)
+        timer.start()
+
+        follow(link, stranger.pid, stopped, reports.append)
+
+        assert reports == []
+        assert stranger.poll() is None
+        stranger.send_signal(signal.SIGKILL)
