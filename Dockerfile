@@ -16,6 +16,7 @@ RUN python3 -m venv /build/tools \
     && tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 ARG SERVICE
 # The services do without the command's libraries, and two of them without Kubernetes.
+# hadolint ignore=SC2086
 RUN case "${SERVICE}" in \
       metadata | watcher) without="typer rich" ;; \
       gatekeeper | authcontroller) without="typer rich kubernetes-asyncio" ;; \

@@ -35,11 +35,11 @@ def read_yaml(path: Path) -> Any:
 
 def tool(name: str, *, setting: str = "") -> str:
     """Return the path of a program, or skip the test and say that it did not run."""
-    beside = ROOT / ".venv" / "bin" / name
-    found = os.environ.get(setting, "") or (
-        str(beside) if beside.exists() else shutil.which(name) or ""
-    )
-    if not found:
+    named = os.environ.get(setting, "")
+    environments = (ROOT / ".venv" / "bin", ROOT / ".venv" / "deploy-tools" / "bin")
+    found = named or shutil.which(name, path=os.pathsep.join(map(str, environments)))
+    found = found or shutil.which(name)
+    if found is None:
         pytest.skip(f"NOT RUN: {name} is not installed")
     return found
 

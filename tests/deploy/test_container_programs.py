@@ -2,7 +2,6 @@
 
 import http.server
 import os
-import shutil
 import signal
 import ssl
 import subprocess
@@ -16,8 +15,8 @@ import pytest
 import trustme
 
 from devstack.healthcheck import ask
-from devstack.reloader import follow
 from devstack.seeding import seed
+from tests.deploy.deployment import ROOT
 
 pytestmark = pytest.mark.deploy
 
@@ -113,57 +112,41 @@ def test_health_is_asked_over_verified_tls(tmp_path: Path) -> None:
         assert "No such file" in ask(port=port, path="/healthz", trust_file=tmp_path / "absent.pem")
 
 
+RUN = ROOT / "deploy" / "nats" / "run"
+SERVER = """#!/bin/sh
+trap 'echo reloaded' HUP
+echo "running $*"
+while :; do sleep 0.05; done
+"""
+
+
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process called nats-server that says when it is signalled."""
-    program = tmp_path / "nats-server"
-    program.symlink_to(shutil.which("sh") or "/bin/sh")
-    script = "trap 'echo reloaded' HUP; echo running; while :; do sleep 0.05; done"
+def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """The start of a NATS container, with a program in the server's place that tells."""
+    (tmp_path / "nats-server").write_text(SERVER)
+    (tmp_path / "nats-server").chmod(0o755)
+    live = tmp_path / "live"
+    live.symlink_to("live.d/1")
     with subprocess.Popen(
-        [str(program), "-c", script], stdout=subprocess.PIPE, text=True
+        ["/bin/sh", str(RUN)],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "LIVE": str(live)},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "running\n"
-        yield process
-        process.kill()
+        yield process, live
+        os.killpg(process.pid, signal.SIGKILL)
 
 
-@contextmanager
-def following(link: Path, pid: int) -> Iterator[None]:
-    stopped = threading.Event()
-    thread = threading.Thread(target=follow, args=(link, pid, stopped, print))
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join()
-
-
-def test_a_server_is_told_of_the_files_it_has_and_of_every_replacement(
-    server: subprocess.Popen[str], tmp_path: Path
+def test_a_server_is_told_of_every_replacement_of_its_files(
+    server: tuple[subprocess.Popen[str], Path], tmp_path: Path
 ) -> None:
-    link = tmp_path / "live"
-    link.symlink_to("live.d/1")
-    assert server.stdout is not None
+    process, live = server
+    assert process.stdout is not None
+    assert process.stdout.readline() == "running --config /etc/nats/nats.conf\n"
 
-    with following(link, server.pid):
-        assert server.stdout.readline() == "reloaded\n"
-        (tmp_path / "next").symlink_to("live.d/2")
-        (tmp_path / "next").replace(link)
-        assert server.stdout.readline() == "reloaded\n"
+    for version in (2, 3):
+        (tmp_path / "next").symlink_to(f"live.d/{version}")
+        (tmp_path / "next").replace(live)
 
-
-def test_nothing_but_a_server_is_signalled(tmp_path: Path) -> None:
-    link = tmp_path / "live"
-    link.symlink_to("live.d/1")
-    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
-        stopped, reports = threading.Event(), list[str]()
-        timer = threading.Timer(1.2, stopped.set)
-        timer.start()
-
-        follow(link, stranger.pid, stopped, reports.append)
-
-        assert reports == []
-        assert stranger.poll() is None
-        stranger.send_signal(signal.SIGKILL)
+        assert process.stdout.readline() == "reloaded\n"

@@ -13,7 +13,12 @@ from tests.deploy.deployment import MINIKUBE, ROOT, need_kubectl, tool
 pytestmark = pytest.mark.deploy
 
 NUMBERED = sorted(MINIKUBE.glob("[0-9]*-*"))
-SCRIPTS = [*NUMBERED, MINIKUBE / "up", ROOT / "scripts" / "build-images"]
+OTHERS = [
+    MINIKUBE / "lib.sh",
+    ROOT / "deploy" / "nats" / "run",
+    ROOT / "scripts" / "setup-deploy-tools",
+]
+COMMANDS = [*NUMBERED, MINIKUBE / "up", ROOT / "scripts" / "build-images"]
 
 KUBECTL = """#!/bin/sh
 # Records what it was asked for; what needs no cluster is done by the real one.
@@ -56,11 +61,11 @@ def run(script: Path, *arguments: str, **environment: str) -> subprocess.Complet
 
 def test_every_script_is_clean_and_may_be_run() -> None:
     shellcheck = tool("shellcheck")
-    for script in SCRIPTS:
+    for script in COMMANDS:
         assert script.stat().st_mode & stat.S_IXUSR, script
 
     said = subprocess.run(
-        [shellcheck, "-x", *map(str, SCRIPTS), str(MINIKUBE / "lib.sh")],
+        [shellcheck, "-x", *map(str, COMMANDS), *map(str, OTHERS)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -108,7 +113,7 @@ def test_a_dry_run_changes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("script", COMMANDS, ids=lambda path: path.name)
 def test_a_mistake_is_answered_with_a_line(script: Path) -> None:
     said = run(script, "--frobnicate")
 

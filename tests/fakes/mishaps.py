@@ -13,7 +13,7 @@ class Mishaps:
 
     at: int = 0
     is_after: bool = False
-    """Whether the effect happens although its caller is told otherwise, as when an answer is lost."""
+    """Whether the effect happens although its caller is told otherwise: a lost answer."""
     count: int = 0
     """Effects so far."""
 

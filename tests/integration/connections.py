@@ -6,18 +6,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
 from services.metadata.adapters.jetstream import JetStreamDeclaration
 from svc_core.adapters.nats_connection import NatsConnection, NatsUser
 from svc_core.adapters.nats_link import LinkCredentials
 from svc_core.adapters.tls_contexts import client_context
 from svc_core.config import NatsSettings
-from svc_core.domain.identity import METADATA
+from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA
 from svc_core.domain.subjects import DURABLES, STREAMS
 from svc_core.domain.tls import TlsMaterial
 from svc_core.errors import BusError
+from svc_core.ports.bus import Binding, Delivery
 from tests.integration.bare_stack import RunningCluster
 from tests.integration.devstack import test_nats_accounts
+
+_DRAINING_S: Final = 0.5
 
 Credentials = Callable[[], LinkCredentials]
 
@@ -66,6 +70,23 @@ async def declare(cluster: RunningCluster) -> None:
                 break
         for stream in STREAMS:
             await metadata.request_raw(f"$JS.API.STREAM.INFO.{stream.name}", b"", timeout_s=5)
+
+
+async def drain(cluster: RunningCluster) -> None:
+    """Acknowledge everything that still waits for the two load services."""
+
+    async def acknowledge(_delivery: Delivery) -> None:
+        return
+
+    async def refuse(_delivery: Delivery, _error: Exception) -> None:
+        return
+
+    for account, durable in ((AUTHCONTROLLER, DURABLES[0]), (GATEKEEPER, DURABLES[1])):
+        async with connected(cluster, account) as bus:
+            binding = Binding(durable.stream, durable.name)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_DRAINING_S):
+                    await bus.consume(binding, acknowledge, refuse)
 
 
 @dataclass

@@ -8,8 +8,9 @@ import asyncio
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 import msgspec
@@ -25,7 +26,8 @@ log = structlog.get_logger()
 
 _VIOLATION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
 _NO_RESPONDERS: Final = "503"
-_PULSE_S: Final = 1.0
+_LOOK_S: Final = 0.2
+_LOOKS_PER_PING: Final = 5
 _SILENCE_S: Final = 3
 # The client's own pings only have to keep it from giving up before `NatsLink.watch` does.
 _PING_INTERVAL_S: Final = 60
@@ -125,19 +127,24 @@ class NatsLink:
 
     async def watch(self) -> None:
         """Return once the connection is gone; one on which no ping comes back counts as gone."""
+        looks = count(1)
         while not self.is_lost:
-            try:
-                async with asyncio.timeout(_PULSE_S):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_S):
                     await self.lost.wait()
-            except TimeoutError:
-                await self._feel_pulse()
+            if self._client.is_closed:
+                # The client can end without telling anybody, when its own writer fails.
+                self._mark_lost()
+            elif next(looks) % _LOOKS_PER_PING == 0:
+                await self._ping()
 
-    async def _feel_pulse(self) -> None:
+    async def _ping(self) -> None:
         try:
             await self._client.flush(timeout=_SILENCE_S)
         except _NETWORK_ERRORS as err:
-            log.debug("link.silent", url=self.url, error=_brief(err))
-            self._mark_lost()
+            if not self.is_lost:
+                log.debug("link.silent", url=self.url, error=_brief(err))
+                self._mark_lost()
 
     async def ask(
         self,
@@ -165,6 +172,9 @@ class NatsLink:
             raise BusError(f"no answer on {subject} within {timeout_s} s") from err
         finally:
             self._waiting.pop(reply, None)
+            if not answer.cancel() and not answer.cancelled():
+                # An error that came too late to be awaited is nobody's news.
+                answer.exception()
         if (message.headers or {}).get("Status") == _NO_RESPONDERS:
             raise BusError(f"nobody answers on {subject}")
         return message

@@ -6,7 +6,7 @@ _MASK: Final = "<{} bytes>"
 
 
 class SecretBytes:
-    """Key material that does not print itself; get at the bytes with `reveal`, as late as can be."""
+    """Key material that does not print itself; `reveal` gives the bytes, as late as can be."""
 
     __slots__ = ("_value",)
 

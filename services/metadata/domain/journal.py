@@ -190,7 +190,7 @@ def decode(document: Mapping[str, Any]) -> Journal:
             ),
             issuers=tuple(_issuer(i) for i in document["issuers"]),
         )
-    except (KeyError, TypeError, ValueError) as err:
+    except (KeyError, TypeError, ValueError, OverflowError) as err:
         raise MalformedMessageError(f"the journal cannot be read: {err}") from err
 
 
@@ -209,4 +209,7 @@ def _issuer(document: Mapping[str, Any]) -> Issuer:
 
 
 def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError("an instant without a time zone")
+    return instant.astimezone(UTC)

@@ -58,7 +58,7 @@ def decode(document: Mapping[str, Any]) -> KeyGeneration:
             {subject(t): _secret(k) for t, k in document["topics"].items()},
             {service_name(s): _secret(k) for s, k in document["seeds"].items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         # No cause: it could quote what it could not read.
         raise MalformedMessageError("a stored key generation cannot be read") from None
 

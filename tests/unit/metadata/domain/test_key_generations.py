@@ -1,0 +1,221 @@
+"""Keys of one epoch: exactly what is wanted is made, and everyone gets exactly what they may."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.metadata.domain import key_generations as codec
+from services.metadata.domain.key_generations import (
+    KEY_SIZE,
+    KeyGeneration,
+    SigningScheme,
+    acl_digest,
+    assemble_ring,
+    data_topics,
+)
+from svc_core.domain.acl import Acl, acl_from_roles
+from svc_core.domain.epochs import Epoch
+from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA, WATCHER, ServiceName
+from svc_core.domain.keys import KeyRing, topic_key_id
+from svc_core.domain.secrets import SecretBytes
+from svc_core.domain.subjects import AUTH_REQUEST, BUNDLE_PULL, RESPONDER
+from svc_core.errors import MalformedMessageError
+from tests.builders import DEMO, fixed_bytes, seeded_entropy
+from tests.unit.metadata.acls import ACL, roles
+
+SCHEME = SigningScheme("ML-DSA-65", lambda seed: b"public of " + seed.reveal())
+EMPTY = KeyGeneration(Epoch(7), {}, {})
+
+
+def revealed(generation: KeyGeneration) -> dict[str, bytes]:
+    """Return every secret by what it is for; only tests may."""
+    every = {**generation.topics, **generation.seeds}
+    return {str(name): secret.reveal() for name, secret in every.items()}
+
+
+def complete(epoch: int = 7) -> KeyGeneration:
+    entropy = seeded_entropy(b"epoch %d" % epoch)
+    return KeyGeneration(Epoch(epoch), {}, {}).completed(ACL, entropy)
+
+
+def ring(service: ServiceName, acl: Acl = ACL) -> KeyRing:
+    return assemble_ring(service, acl, [complete(7), complete(8)], DEMO.keys, SCHEME)
+
+
+def test_a_generation_has_a_key_per_data_topic_and_a_seed_per_service() -> None:
+    generation = complete()
+
+    assert set(generation.topics) == data_topics(ACL) == {AUTH_REQUEST, RESPONDER}
+    assert set(generation.seeds) == {METADATA, WATCHER, GATEKEEPER, AUTHCONTROLLER}
+    assert {len(secret) for secret in revealed(generation).values()} == {KEY_SIZE}
+    assert len(set(revealed(generation).values())) == len(revealed(generation))
+
+
+def test_a_complete_generation_is_left_as_it_is() -> None:
+    generation = complete()
+
+    def no_entropy(_size: int) -> bytes:
+        raise AssertionError("nothing should be made")
+
+    assert generation.completed(ACL, no_entropy) is generation
+
+
+def test_what_is_added_later_leaves_what_there_was() -> None:
+    few, _ = acl_from_roles(
+        {"gatekeeper": {"publish": [AUTH_REQUEST]}}, known=frozenset(ACL.services)
+    )
+    before = EMPTY.completed(few, seeded_entropy())
+
+    after = before.completed(ACL, seeded_entropy(b"later"))
+
+    assert revealed(before).items() <= revealed(after).items()
+    assert set(after.topics) == data_topics(ACL)
+
+
+def test_a_producer_gets_its_signing_keys_and_the_keys_of_its_topics() -> None:
+    keys = ring(GATEKEEPER)
+
+    assert set(keys.signing) == {7, 8}
+    assert keys.signing[7].seed.reveal() == revealed(complete(7))[GATEKEEPER]
+    assert set(keys.topics) == {
+        (topic, topic_key_id(topic, Epoch(n)))
+        for topic in (AUTH_REQUEST, RESPONDER)
+        for n in (7, 8)
+    }
+
+
+def test_verify_keys_are_those_of_the_producers_of_what_it_consumes() -> None:
+    assert set(ring(GATEKEEPER).verify) == {(AUTHCONTROLLER, 7), (AUTHCONTROLLER, 8)}
+    assert ring(GATEKEEPER).producers == {RESPONDER: frozenset({AUTHCONTROLLER})}
+    public = ring(GATEKEEPER).verify[AUTHCONTROLLER, 7].public
+    assert public == b"public of " + revealed(complete(7))[AUTHCONTROLLER]
+
+
+@pytest.mark.parametrize("service", [WATCHER, METADATA, ServiceName("stranger")])
+def test_who_has_no_data_topic_gets_no_key_at_all(service: ServiceName) -> None:
+    keys = ring(service)
+
+    assert (dict(keys.signing), dict(keys.verify), dict(keys.topics)) == ({}, {}, {})
+
+
+def test_who_only_consumes_gets_no_signing_key() -> None:
+    acl, _ = acl_from_roles(
+        {"gatekeeper": {"publish": [AUTH_REQUEST]}, "watcher": {"subscribe": [AUTH_REQUEST]}},
+        known=frozenset(ACL.services),
+    )
+
+    keys = ring(WATCHER, acl)
+
+    assert dict(keys.signing) == {}
+    assert set(keys.verify) == {(GATEKEEPER, 7), (GATEKEEPER, 8)}
+    assert {topic for topic, _ in keys.topics} == {AUTH_REQUEST}
+
+
+def test_a_generation_from_before_a_topic_and_a_service_gives_nothing_for_them() -> None:
+    old = KeyGeneration(Epoch(6), {}, {})
+
+    keys = assemble_ring(GATEKEEPER, ACL, [old, complete(7)], DEMO.keys, SCHEME)
+
+    assert set(keys.signing) == {7}
+    assert {epoch for _, epoch in keys.verify} == {7}
+    assert len(keys.topics) == 2
+
+
+def test_keys_live_from_their_epoch_for_four_periods() -> None:
+    keys = ring(GATEKEEPER)
+
+    every = [*keys.signing.values(), *keys.verify.values(), *keys.topics.values()]
+    for key in every:
+        assert key.not_before == DEMO.keys.starts(key.epoch)
+        assert key.not_after == DEMO.keys.expires(key.epoch)
+
+
+# --- the digest of an ACL -----------------------------------------------------------------------
+
+
+def test_the_digest_does_not_depend_on_the_order_of_the_manifest() -> None:
+    turned = {name: dict(reversed(verbs.items())) for name, verbs in reversed(roles().items())}
+    acl, _ = acl_from_roles(turned, known=frozenset(ACL.services))
+
+    assert acl_digest(acl) == acl_digest(ACL)
+
+
+@pytest.mark.parametrize(
+    ("service", "verb", "topics"),
+    [
+        pytest.param("gatekeeper", "publish", [BUNDLE_PULL], id="a topic less"),
+        pytest.param("watcher", "subscribe", [AUTH_REQUEST], id="a topic more"),
+        pytest.param("gatekeeper", "subscribe", [AUTH_REQUEST, RESPONDER], id="the other verb too"),
+    ],
+)
+def test_the_digest_changes_with_any_permission(service: str, verb: str, topics: list[str]) -> None:
+    changed = roles()
+    changed[service][verb] = topics
+    acl, _ = acl_from_roles(changed, known=frozenset(ACL.services))
+
+    assert acl_digest(acl) != acl_digest(ACL)
+
+
+# --- codec --------------------------------------------------------------------------------------
+
+
+def test_what_was_encoded_is_decoded_again() -> None:
+    generation = complete()
+
+    stored = msgspec.json.decode(msgspec.json.encode(codec.encode(generation)), type=dict)
+    found = codec.decode(stored)
+
+    assert found.epoch == generation.epoch
+    assert revealed(found) == revealed(generation)
+
+
+junk = st.none() | st.integers() | st.floats() | st.text(max_size=6) | st.lists(st.integers())
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "epoch": junk,
+            "topics": junk | st.dictionaries(st.text(max_size=6) | st.just(AUTH_REQUEST), junk),
+            "seeds": junk | st.dictionaries(st.text(max_size=6) | st.just("gatekeeper"), junk),
+        },
+    )
+)
+def test_any_document_gives_a_generation_or_one_error(document: dict[str, Any]) -> None:
+    try:
+        codec.decode(document)
+    except MalformedMessageError:
+        pass
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"epoch": -1}, id="a negative epoch"),
+        pytest.param({"epoch": float("inf")}, id="an epoch without end"),
+        pytest.param({"topics": {"a.*": "AAAA"}}, id="a wildcard"),
+        pytest.param({"topics": {AUTH_REQUEST: "AAAA"}}, id="a key of three bytes"),
+        pytest.param({"seeds": {GATEKEEPER: "not base64 !"}}, id="not base64"),
+        pytest.param({"seeds": []}, id="no mapping"),
+    ],
+)
+def test_a_spoiled_generation_is_refused_without_a_word_of_what_is_in_it(
+    change: dict[str, Any],
+) -> None:
+    with pytest.raises(MalformedMessageError) as caught:
+        codec.decode(codec.encode(complete()) | change)
+
+    assert str(caught.value) == "a stored key generation cannot be read"
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_secrets_do_not_show_in_a_printed_generation() -> None:
+    secret = fixed_bytes("secret")
+    generation = KeyGeneration(Epoch(1), {AUTH_REQUEST: SecretBytes(secret)}, {})
+
+    assert repr(secret)[2:-1] not in repr(generation)
