@@ -3,7 +3,7 @@
 export PATH := justfile_directory() / ".venv/bin:" + env("PATH")
 export PYTHONDONTWRITEBYTECODE := "1"
 
-shell_scripts := "scripts/setup-venv scripts/demo scripts/test .ci/run"
+shell_scripts := "scripts/setup-venv scripts/demo scripts/test scripts/build-images scripts/setup-deploy-tools .ci/run deploy/nats/run"
 
 _list:
     @just --list --unsorted

@@ -40,7 +40,7 @@ async def take_down(root: Path, *, purge: bool) -> tuple[str, ...]:
         purge: also remove everything the stack made there.
 
     Returns:
-        The names of the processes that were ended here.
+        The names of the processes that were ended, here or by their supervisor.
 
     Raises:
         StackInUseError: the supervisor did not end in time.
@@ -49,9 +49,9 @@ async def take_down(root: Path, *, purge: bool) -> tuple[str, ...]:
     layout = Layout.at(root)
     if not layout.root.is_dir():
         return ()
-    await _ask_owner_to_end(layout)
+    ended = await _ask_owner_to_end(layout)
     with stack_lock(layout):
-        ended = await end_leftovers(layout, lambda _: None)
+        ended += await end_leftovers(layout, lambda _: None)
         _remove_unfinished_files(layout.root)
         if purge:
             _purge(layout)
@@ -80,13 +80,14 @@ async def end_leftovers(layout: Layout, announce: Callable[[str], None]) -> tupl
     return tuple(child.name for child in left)
 
 
-async def _ask_owner_to_end(layout: Layout) -> None:
+async def _ask_owner_to_end(layout: Layout) -> tuple[str, ...]:
     record = read_record(layout.stack_file)
     if record is None or _is_unowned(record, layout):
-        return
+        return ()
     record.owner.send(signal.SIGTERM, to_group=False)
     if not await record.owner.ended(_OWNER_WITHIN):
         raise StackInUseError(layout.root)
+    return tuple(child.name for child in record.children)
 
 
 def _is_unowned(record: StackRecord, layout: Layout) -> bool:

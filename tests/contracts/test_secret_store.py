@@ -89,3 +89,24 @@ async def test_names_are_listed_with_their_folders(store: SecretStore) -> None:
     assert await store.fetch_names(f"{KEYS}-list") == ("a", "b/")
     for name in names:
         await store.remove(name)
+
+
+async def test_a_name_that_begins_alike_is_not_below(store: SecretStore) -> None:
+    names = [f"{KEYS}-one/a", f"{KEYS}-one-more/b"]
+    for name in names:
+        await store.store(name, {}, expected_version=None)
+
+    assert await store.fetch_names(f"{KEYS}-one") == ("a",)
+    for name in names:
+        await store.remove(name)
+
+
+async def test_what_was_stored_is_nobody_elses_to_change(store: SecretStore) -> None:
+    document = {"list": [1]}
+    await store.store(KEYS, document, expected_version=None)
+
+    document["list"].append(2)
+
+    found = await store.fetch(KEYS)
+    assert found is not None
+    assert found.data == {"list": [1]}

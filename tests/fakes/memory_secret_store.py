@@ -19,8 +19,8 @@ class MemorySecretStore:
     """What single writes fail with."""
     fetched: list[str] = field(default_factory=list)
     """The paths that were read, in order."""
-    written: list[str] = field(default_factory=list)
-    """The paths that were written, in order."""
+    history: list[tuple[str, Document]] = field(default_factory=list)
+    """Every write that happened, in order."""
     _entries: dict[str, Versioned] = field(default_factory=dict)
 
     async def fetch(self, path: str) -> Versioned | None:
@@ -40,7 +40,7 @@ class MemorySecretStore:
             if expected_version is not None and expected_version != version:
                 raise StaleWriteError("another writer was first")
             self._entries[path] = Versioned(kept, version + 1)
-            self.written.append(path)
+            self.history.append((path, kept))
         return version + 1
 
     async def fetch_names(self, path: str) -> tuple[str, ...]:
@@ -56,6 +56,11 @@ class MemorySecretStore:
         self._fail()
         with self.mishaps.effect():
             self._entries.pop(path, None)
+
+    def put(self, path: str, data: Document) -> None:
+        """Write as somebody else would, unseen by the mishaps of this process."""
+        found = self._entries.get(path)
+        self._entries[path] = Versioned(dict(data), (found.version if found else 0) + 1)
 
     def _fail(self) -> None:
         if self.failure is not None:

@@ -13,6 +13,7 @@ from typing import Final
 _KEPT_VERSIONS: Final = 2
 _PRIVATE: Final = 0o600
 _PUBLIC: Final = 0o644
+_OPEN_DIRECTORY: Final = 0o755
 _PUBLIC_SUFFIXES: Final = frozenset({".pem", ".conf", ".json", ".pub"})
 
 
@@ -44,7 +45,11 @@ def publish_directory(link: Path, files: Mapping[str, bytes]) -> Path:
     target = store / str(versions[-1] + 1 if versions else 1)
     staging = store / f".{target.name}.{os.getpid()}"
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(mode=0o755)
+    staging.mkdir()
+    if all(_mode_of(name) == _PUBLIC for name in files):
+        # Whatever the umask: trust is for everybody to read, as long as no key lies beside it.
+        store.chmod(_OPEN_DIRECTORY)
+        staging.chmod(_OPEN_DIRECTORY)
     for name, content in files.items():
         _write_synced(staging / name, content, _mode_of(name))
     _sync_directory(staging)

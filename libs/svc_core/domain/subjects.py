@@ -97,6 +97,6 @@ STREAMS: Final = (
     ),
 )
 DURABLES: Final = (
-    DurableSpec(AUTH_STREAM, AUTH_DURABLE, AUTH_REQUEST, timedelta(seconds=10)),
-    DurableSpec(GATEKEEPER_STREAM, GATEKEEPER_DURABLE, RESPONDER, timedelta(seconds=10)),
+    DurableSpec(AUTH_STREAM, AUTH_DURABLE, AUTH_REQUEST, timedelta(seconds=5)),
+    DurableSpec(GATEKEEPER_STREAM, GATEKEEPER_DURABLE, RESPONDER, timedelta(seconds=5)),
 )

@@ -102,12 +102,13 @@ class CaRotator:
         if step is None or isinstance(step, Hold):
             self._note_held(step.reason if step else "")
             return False
-        self._note_held("")
         try:
             moved = await self._take(step, now)
         except SvcError:
             self._metrics.failed.inc()
             raise
+        if moved:
+            self._note_held("")
         await self._store_desired()
         return moved
 

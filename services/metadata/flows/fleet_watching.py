@@ -36,9 +36,13 @@ class FleetWatch:
         except BusError:
             return None
         statuses = [await self._status(message) for message in stored]
-        now = self._around.clock.now()
-        within = self._around.profile.liveness
-        return Fleet([s for s in statuses if s is not None and s.is_live(now, within=within)])
+        return Fleet([s for s in statuses if s is not None and self._is_live(s)])
+
+    def _is_live(self, status: InstanceStatus) -> bool:
+        now, profile = self._around.clock.now(), self._around.profile
+        # A clock far ahead would keep an instance alive long after its death.
+        is_possible = status.sent_at - now <= profile.skew
+        return is_possible and status.is_live(now, within=profile.liveness)
 
     async def _status(self, message: StoredMessage) -> InstanceStatus | None:
         known = self._verified.get(message.subject)

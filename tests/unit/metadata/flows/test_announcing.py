@@ -1,0 +1,161 @@
+"""What is wanted is stored first; NATS hears of it when it can, and only of the newest."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from services.metadata.domain.issuers import IssuerState
+from services.metadata.domain.journal import Journal
+from services.metadata.flows.announcing import desired_state, grants_of
+from svc_core.crypto import contexts
+from svc_core.crypto.signing import Algorithm
+from svc_core.domain.identity import GATEKEEPER
+from svc_core.domain.subjects import (
+    AUTH_REQUEST,
+    BUNDLE_PULL,
+    CA_CERT,
+    DESIRED_PATH,
+    DURABLES,
+    RESPONDER,
+    STREAMS,
+)
+from svc_core.errors import SecretStoreError
+from svc_core.flows.statements import Statements
+from svc_core.wire import desired as desired_wire
+from svc_core.wire import documents
+from svc_core.wire.identities import PublicIdentity
+from tests.builders import make_desired
+from tests.unit.metadata.acls import ACL
+from tests.unit.metadata.journals import ca, make_issuer, make_journal
+from tests.unit.metadata.world import World, after, run_for
+
+
+def said(world: World) -> list[int]:
+    """Return the versions that were announced on NATS, in order."""
+    raws = [documents.decode(message.payload) for message in world.bus.stored(CA_CERT)]
+    return [desired_wire.decode(document.body).version for document in raws]
+
+
+async def test_a_state_is_stored_then_announced_and_own_loops_are_told() -> None:
+    world = World()
+    authority = world.start()
+
+    await authority.announcer.store(make_desired(version=1))
+    assert [state.version for state in world.desired] == [1]
+    assert said(world) == []
+    assert await authority.own_follower.wait(0.1)
+
+    await run_for(0.1, authority.announcer)
+    assert said(world) == [1]
+
+
+async def test_what_is_stored_and_what_is_announced_is_the_same_signed_document() -> None:
+    world = World()
+    announcer = world.start().announcer
+    await announcer.store(make_desired())
+    await run_for(0.1, announcer)
+
+    stored = await world.store.fetch(DESIRED_PATH)
+
+    assert stored is not None
+    document = documents.decode_entry(stored.data)
+    assert documents.decode(world.bus.stored(CA_CERT)[0].payload) == document
+    pinned = PublicIdentity(world.author.id, Algorithm.ML_DSA_87, world.author.public)
+    body = await Statements([pinned]).verified(document, context=contexts.DESIRED_STATE)
+    assert desired_wire.decode(body) == make_desired()
+
+
+async def test_while_nats_is_away_it_is_stored_and_the_newest_is_announced_afterwards() -> None:
+    world = World()
+    announcer = world.start().announcer
+    world.bus.is_severed = True
+    for version in (1, 2, 3):
+        await announcer.store(make_desired(version=version))
+    await run_for(5, announcer)
+    assert [state.version for state in world.desired] == [1, 2, 3]
+
+    world.bus.is_severed = False
+    await run_for(1.5, announcer)
+
+    assert said(world) == [3]
+
+
+async def test_a_state_wakes_the_loop() -> None:
+    world = World()
+    announcer = world.start().announcer
+    await announcer.store(make_desired(version=1))
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(announcer.run())
+        await asyncio.sleep(0.3)
+        await announcer.store(make_desired(version=2))
+        await asyncio.sleep(0.001)
+        running.cancel()
+
+    assert said(world) == [1, 2]
+
+
+async def test_a_state_that_could_not_be_stored_is_not_announced() -> None:
+    world = World()
+    announcer = world.start().announcer
+    world.store.failure = SecretStoreError("OpenBao is away")
+    with pytest.raises(SecretStoreError):
+        await announcer.store(make_desired())
+    world.store.failure = None
+
+    await run_for(2, announcer)
+
+    assert (world.desired, said(world)) == ([], [])
+
+
+async def test_a_state_is_announced_once_by_one_process_and_again_by_the_next() -> None:
+    world = World()
+    for _ in range(2):
+        announcer = world.start().announcer
+        await announcer.store(make_desired(version=5))
+        await run_for(5, announcer)
+
+    assert said(world) == [5, 5]
+
+
+async def test_streams_are_declared_once_as_soon_as_nats_is_there() -> None:
+    world = World()
+    announcer = world.start().announcer
+    world.bus.is_severed = True
+    after(3, lambda: setattr(world.bus, "is_severed", False))
+
+    await run_for(10, announcer)
+
+    assert world.declaration.declared == [(len(STREAMS), len(DURABLES), 3)]
+
+
+def test_the_grants_are_those_of_the_acl_in_one_order() -> None:
+    grants = grants_of(ACL)
+
+    assert list(grants) == sorted(ACL.services)
+    assert grants[GATEKEEPER].publish == (AUTH_REQUEST, BUNDLE_PULL)
+    assert grants[GATEKEEPER].subscribe == (RESPONDER, CA_CERT)
+
+
+async def test_the_desired_state_says_what_the_journal_implies() -> None:
+    world = World()
+    journal = make_journal(
+        make_issuer(IssuerState.DRAINING, version=4),
+        make_issuer(IssuerState.ACTIVE, 1, version=4),
+        make_issuer(IssuerState.RETIRED, -1),
+        make_issuer(IssuerState.PLANNED, 2),
+        kicked=(ca(),),
+    )
+
+    state = desired_state(replace(journal, version=9), ACL, "root\n", world.around)
+
+    assert (state.version, state.active, state.kicked_issuers) == (9, ca(1), (ca(),))
+    assert [issuer.name for issuer in state.issuers] == [ca(1), ca()]
+    assert (state.root_pem, state.profile) == ("root\n", "demo")
+    assert state.made_at == world.clock.now()
+
+
+async def test_without_an_active_issuer_nothing_is_wanted() -> None:
+    with pytest.raises(ValueError, match="without an active issuer"):
+        desired_state(Journal(), ACL, "root\n", World().around)

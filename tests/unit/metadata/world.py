@@ -1,0 +1,315 @@
+"""The authority in memory: everything it uses, and services that follow what it says."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+
+from services.metadata.domain import journal as journal_codec
+from services.metadata.domain.issuers import IssuerState
+from services.metadata.domain.journal import Journal
+from services.metadata.flows.acl_following import AclSource
+from services.metadata.flows.announcing import Announcer, Streams
+from services.metadata.flows.bundle_responder import BundleResponder
+from services.metadata.flows.ca_rotation import CanaryProof, CaRotator, RotationTools
+from services.metadata.flows.fleet_watching import FleetWatch
+from services.metadata.flows.instance_keys import InstanceKeys
+from services.metadata.flows.journal_keeping import JournalKeeper
+from services.metadata.flows.key_issuance import KeyIssuance
+from services.metadata.flows.rotation_metrics import IssuanceMetrics
+from svc_core.crypto import contexts
+from svc_core.crypto.signing import Algorithm, Signer
+from svc_core.domain.desired import DesiredState
+from svc_core.domain.identity import (
+    CANARY,
+    GATEKEEPER,
+    WATCHER,
+    Deployment,
+    InstanceName,
+    ServiceName,
+)
+from svc_core.domain.secrets import SecretBytes
+from svc_core.domain.status import InstanceStatus, ServerStatus
+from svc_core.domain.subjects import (
+    DESIRED_PATH,
+    JOURNAL_PATH,
+    DurableSpec,
+    StreamSpec,
+    identity_path,
+    status_key,
+)
+from svc_core.domain.tls import TlsMaterial
+from svc_core.errors import BusError, SecretStoreError
+from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec
+from svc_core.flows.statements import Author
+from svc_core.runtime.supervision import Loop, run_until
+from svc_core.runtime.surroundings import Surroundings
+from svc_core.runtime.wakeup import Wakeup
+from svc_core.wire import desired as desired_wire
+from svc_core.wire import documents
+from svc_core.wire import status as status_wire
+from tests.authority import make_author, make_surroundings
+from tests.builders import DEMO, fixed_bytes, make_status
+from tests.fakes.clock import LoopClock
+from tests.fakes.memory_certificate_issuer import MemoryCertificateIssuer
+from tests.fakes.memory_key_wrap import MemoryKeyWrap
+from tests.fakes.memory_secret_store import MemorySecretStore
+from tests.fakes.mishaps import Mishaps
+from tests.fakes.scripted_mint import ScriptedMint
+from tests.fakes.severable_bus import SeverableBus
+from tests.unit.metadata.acls import make_acl
+from tests.unit.metadata.journals import NODES
+
+ALGORITHM: Final = Algorithm.ML_DSA_44
+"""Of the services' identities here: the smallest, since tests are about rules."""
+HEARTBEAT_S: Final = 0.5
+_FIRST: Final = InstanceName("g1")
+_OFF_BEAT_S: Final = 0.0017
+"""So that no stop falls on the very instant at which some loop's pause ends."""
+
+
+def after(seconds: float, act: Callable[[], None]) -> None:
+    """Do something while loops run."""
+    asyncio.get_running_loop().call_later(seconds, act)
+
+
+async def run_for(seconds: float, *loops: Loop) -> None:
+    """Run ``loops`` under supervision until ``seconds`` have passed."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds + _OFF_BEAT_S, stop.set)
+    await run_until(stop, loops)
+
+
+@dataclass
+class ScriptedProof:
+    """A `ServerProof` whose servers refuse as a test says."""
+
+    refusals: Sequence[str] = ()
+    proven: list[str] = field(default_factory=list)
+    """Issuers of the canaries that were shown, in order."""
+
+    async def prove(self, canary: TlsMaterial) -> Sequence[str]:
+        """Return the refusals."""
+        self.proven.append(canary.issuer)
+        return self.refusals
+
+
+@dataclass
+class ScriptedDeclaration:
+    """A `StreamDeclaration` that counts."""
+
+    bus: SeverableBus
+    declared: list[tuple[int, int, int]] = field(default_factory=list)
+    """Number of streams, of durables, and the replicas asked for."""
+
+    async def declare(
+        self, streams: Sequence[StreamSpec], durables: Sequence[DurableSpec], *, replicas: int
+    ) -> None:
+        """Take note, if the broker is there."""
+        if self.bus.is_severed:
+            raise BusError("NATS is away")
+        self.declared.append((len(streams), len(durables), replicas))
+
+
+@dataclass
+class Authority:
+    """One process of the authority: dies with its loops, remembers nothing."""
+
+    keeper: JournalKeeper
+    fleet: FleetWatch
+    announcer: Announcer
+    rotator: CaRotator
+    keys: KeyIssuance
+    responder: BundleResponder
+    metrics: IssuanceMetrics
+    own_follower: Wakeup
+    registry: CollectorRegistry
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        """Everything the authority runs."""
+        return (self.rotator, self.keys, self.announcer, self.responder)
+
+    def count(self, name: str) -> float:
+        """Return the value of one metric."""
+        return self.registry.get_sample_value(name) or 0.0
+
+
+@dataclass
+class World:
+    """What outlives a process of the authority."""
+
+    mishaps: Mishaps = field(default_factory=Mishaps)
+    clock: LoopClock = field(default_factory=LoopClock)
+    bus: SeverableBus = field(default_factory=SeverableBus)
+    proof: ScriptedProof = field(default_factory=ScriptedProof)
+    author: Author = field(default_factory=make_author)
+
+    def __post_init__(self) -> None:
+        self.store = MemorySecretStore(mishaps=self.mishaps)
+        self.leaves = MemoryCertificateIssuer(self.clock)
+        self.mint = ScriptedMint(self.clock, DEMO, self.leaves, mishaps=self.mishaps)
+        self.declaration = ScriptedDeclaration(self.bus)
+        self.acls = AclSource(make_acl())
+        self.around: Surroundings = make_surroundings(self.clock)
+
+    def start(self, holder: str = "metadata-1") -> Authority:
+        """Return a new process of the authority."""
+        own_follower, registry = Wakeup(), CollectorRegistry()
+        instances = InstanceKeys(self.store, self.clock)
+        fleet = FleetWatch(self.bus, instances, self.around)
+        announcer = Announcer(
+            self.store,
+            self.bus,
+            self.author,
+            Streams(self.declaration, 3),
+            own_follower,
+            self.around,
+        )
+        spec = LeafSpec(CANARY, (Deployment().spiffe_id(CANARY),))
+        proof = CanaryProof(LeafIssuing(self.leaves, self.around), self.proof, spec)
+        keeper = JournalKeeper(self.store, holder)
+        metrics = IssuanceMetrics(registry)
+        tools = RotationTools(keeper, self.mint, fleet, announcer, proof)
+        keys = KeyIssuance(self.store, MemoryKeyWrap(), self.acls, self.around)
+        rotator = CaRotator(tools, self.acls, self.around, metrics)
+        responder = BundleResponder(self.bus, keys, instances, self.acls, self.author, self.around)
+        self.acls.wake(rotator.hinted, keys.hinted)
+        return Authority(
+            keeper, fleet, announcer, rotator, keys, responder, metrics, own_follower, registry
+        )
+
+    async def adopt(self, journal: Journal) -> None:
+        """Make ``journal`` the stored one, with an issuer in OpenBao for each in it."""
+        minted = {i.name: await self.mint.mint(i.name) for i in journal.issuers}
+        issuers = tuple(
+            replace(i, pem=minted[i.name].pem, route_pem=minted[i.name].route_pem)
+            for i in journal.issuers
+        )
+        document = journal_codec.encode(replace(journal, issuers=issuers))
+        await self.store.store(JOURNAL_PATH, document, expected_version=None)
+
+    async def journal(self) -> Journal:
+        """Return the journal as it is stored."""
+        found = await self.store.fetch(JOURNAL_PATH)
+        return Journal() if found is None else journal_codec.decode(found.data)
+
+    async def states(self) -> dict[str, IssuerState]:
+        """Return the state of every issuer that is remembered."""
+        return {i.name: i.state for i in (await self.journal()).issuers}
+
+    @property
+    def desired(self) -> list[DesiredState]:
+        """Every desired state that was ever stored, in order."""
+        return [read_desired(data) for path, data in self.store.history if path == DESIRED_PATH]
+
+
+def read_desired(entry: Mapping[str, object]) -> DesiredState:
+    """Return the state in ``entry``, whoever signed it."""
+    return desired_wire.decode(documents.decode_entry(entry).body)
+
+
+@dataclass
+class Follower:
+    """One service instance that does what the desired state says, and says so."""
+
+    world: World
+    service: ServiceName = GATEKEEPER
+    instance: InstanceName = _FIRST
+    is_trusting: bool = True
+    is_moving: bool = True
+    server_error: str = ""
+    """Of the third server, for Watcher."""
+    version: int = 0
+    issuer: str = ""
+    sent: int = 0
+
+    @property
+    def name(self) -> str:
+        """The loop's."""
+        return f"follower_{self.instance}"
+
+    def __post_init__(self) -> None:
+        seed = SecretBytes(fixed_bytes(self.name))
+        signer = Signer.from_seed(ALGORITHM, seed)
+        self.author = Author(f"{self.service}/{self.instance}", signer)
+
+    def register(self) -> None:
+        """Put the public half where the authority looks it up."""
+        public = b64encode(self.author.public).decode()
+        entry = {"algorithm": ALGORITHM.value, "public": public}
+        self.world.store.put(identity_path(self.service, self.instance), entry)
+
+    async def run(self) -> None:
+        """Follow and report for ever."""
+        self.register()
+        while True:
+            entry = await self.world.store.fetch(DESIRED_PATH)
+            if entry is not None:
+                self.follow(read_desired(entry.data))
+            if not self.world.bus.is_severed:
+                await self.report()
+            await asyncio.sleep(HEARTBEAT_S)
+
+    def follow(self, desired: DesiredState) -> None:
+        """Do what ``desired`` says, as far as this one does."""
+        if self.is_trusting:
+            self.version = desired.version
+        if self.is_moving or not self.issuer:
+            self.issuer = desired.active
+
+    async def report(self) -> None:
+        """Publish a signed status."""
+        await self.publish(self.status())
+
+    async def publish(self, status: InstanceStatus, *, author: Author | None = None) -> None:
+        """Publish ``status`` under this one's key."""
+        self.sent += 1
+        document = await (author or self.author).sign(
+            status_wire.encode(status), context=contexts.INSTANCE_STATUS
+        )
+        key = status_key(self.service, self.instance)
+        message_id = f"{self.instance}-{self.sent}"
+        await self.world.bus.publish(key, documents.encode(document), message_id=message_id)
+
+    def status(self) -> InstanceStatus:
+        """Return the status as of now."""
+        servers = tuple(
+            ServerStatus(name, self.version, self.issuer, self.server_error if name == "n3" else "")
+            for name in NODES
+        )
+        is_watcher = self.service == WATCHER
+        return make_status(
+            service=self.service,
+            instance=self.instance,
+            sent_at=self.world.clock.now(),
+            version=self.version,
+            issuer=self.issuer,
+            servers=servers if is_watcher else (),
+            connections={self.issuer: 2} if is_watcher else {},
+        )
+
+
+@dataclass
+class Mortal:
+    """A process of the authority that dies of every failure and is started anew."""
+
+    world: World
+    name: Final = "mortal"
+    deaths: int = 0
+
+    async def run(self) -> None:
+        """Rotate for ever, life after life."""
+        while True:
+            try:
+                await self.world.start().rotator.run()
+            except SecretStoreError:
+                self.deaths += 1
+
+
+def make_followers(world: World) -> tuple[Follower, Follower]:
+    """Return one gatekeeper and one Watcher."""
+    return Follower(world), Follower(world, WATCHER, InstanceName("w1"))
