@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,10 @@ from devstack.layout import NODES, SERVICES
 from devstack.process_ids import ProcessId
 from tests.e2e.loaded_stack import LoadedStack
 from tests.e2e.waiting import until
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="NOT RUN: the openssl command is not installed"
+)
 
 ROTATIONS: Final = 2
 CERTIFICATE: Final = re.compile(

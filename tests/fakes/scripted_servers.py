@@ -49,6 +49,8 @@ class ScriptedServer:
     """What it answers to a reload, and then loads nothing."""
     is_stubborn: bool = False
     """Whether it answers that all is well and loads nothing."""
+    signal_failure: SvcError | None = None
+    """What signalling fails with, as long as it is set."""
     canary_error: str = ""
     connections: list[LiveConnection] = field(default_factory=list)
     loaded: dict[str, bytes] = field(default_factory=dict)
@@ -76,6 +78,8 @@ class ScriptedServer:
 
     async def signal(self) -> bool:
         """Be signalled, as `ReloadSignal`."""
+        if self.signal_failure is not None:
+            raise self.signal_failure
         if not self.is_running:
             return False
         self.signals += 1

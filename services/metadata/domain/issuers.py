@@ -32,6 +32,7 @@ class IssuerState(StrEnum):
     RETIRED = "retired"
     """Out of the trusted set; to be deleted once the servers have acknowledged that."""
 
+
 REMOVABLE: Final = frozenset({IssuerState.PLANNED, IssuerState.RETIRED})
 """States in which nobody trusts an issuer, so that it may be deleted and forgotten."""
 

@@ -24,7 +24,7 @@ class PidFileSignal:
             pid = int(self._pid_file.read_text().strip())
             # A pid is reused sooner or later; signal nothing but the program that wrote it.
             command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
-            if not command.endswith(_PROGRAM):
+            if command.rpartition(b"/")[2] != _PROGRAM:
                 return False
             os.kill(pid, signal.SIGHUP)
         except (OSError, ValueError):

@@ -102,7 +102,7 @@ def _material(tags: Iterable[Any]) -> str:
 def _answer(raw: bytes) -> dict[str, Any]:
     try:
         answer = msgspec.json.decode(raw)
-    except msgspec.DecodeError as err:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         raise MalformedMessageError("a server's answer is not JSON") from err
     if not isinstance(answer, dict):
         raise MalformedMessageError("a server's answer is no object")

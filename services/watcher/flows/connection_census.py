@@ -6,6 +6,7 @@ was connected before. A connection that does not show who signed its leaf is one
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
@@ -43,6 +44,7 @@ class ConnectionCensus:
         self._around = around
         self._names: dict[str, str] = {}
         self._untrusted: dict[_ConnectionId, float] = {}
+        self._counted: dict[str, Counter[str]] = {}
         self.connections: Mapping[str, int] = {}
         """Live client connections by issuer name, over all servers."""
 
@@ -59,23 +61,23 @@ class ConnectionCensus:
             await asyncio.sleep(_CLOSELY_S if self._is_draining(desired) else _USUALLY_S)
 
     async def _count(self, desired: DesiredState) -> None:
-        totals: dict[str, int] = {}
         seen: set[_ConnectionId] = set()
-        for facts in (await self._system.fetch_facts()).values():
+        for server, facts in (await self._system.fetch_facts()).items():
             connections = await self._system.fetch_connections(facts.server_id)
             # Whoever is connected may use an issuer that became trusted a moment ago.
             desired = self._reader.newest or desired
             self._learn_names(desired)
-            for name, count in count_by_issuer(connections, self._names).items():
-                totals[name] = totals.get(name, 0) + count
+            # A server that does not answer keeps its last count: it is not known to be empty.
+            self._counted[server] = Counter(count_by_issuer(connections, self._names))
             for connection in connections:
                 seen.add((facts.server_id, connection.cid))
                 if self._is_over(facts.server_id, connection, desired):
                     await self._system.kick(facts.server_id, connection.cid)
                     log.warning("connection.kicked", user=connection.user, cid=connection.cid)
         self._untrusted = {c: since for c, since in self._untrusted.items() if c in seen}
+        totals = sum(self._counted.values(), Counter[str]())
         if totals != self.connections:
-            self.connections = totals
+            self.connections = dict(totals)
             self._changed.set()
 
     def _learn_names(self, desired: DesiredState) -> None:

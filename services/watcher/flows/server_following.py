@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -13,12 +13,17 @@ from services.watcher.domain.server_files import trust_files
 from services.watcher.flows.material_keeping import MaterialKeeper, PublishedMaterial
 from services.watcher.flows.propagation import Propagation
 from services.watcher.flows.reload_metrics import ReloadMetrics
-from services.watcher.flows.server_keeping import NOT_LOADED, NOT_RUNNING, ServerKeeper
+from services.watcher.flows.server_keeping import (
+    NOT_CONFIRMED,
+    NOT_LOADED,
+    NOT_RUNNING,
+    ServerKeeper,
+)
 from services.watcher.ports import FileTarget, OperatorEvents, SystemAccount
 from svc_core.domain.desired import DesiredState
 from svc_core.domain.status import ServerStatus
 from svc_core.domain.tls import TlsMaterial
-from svc_core.errors import BusError, RejectedError
+from svc_core.errors import AccessDeniedError, BusError, RejectedError, SvcError
 from svc_core.flows.desired_reading import DesiredReader
 from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec
 from svc_core.runtime.backoff import Backoff
@@ -28,6 +33,8 @@ from svc_core.runtime.wakeup import Wakeup
 log = structlog.get_logger()
 
 _LOOK_AGAIN: Final = timedelta(seconds=0.5)
+_UNDECIDED: Final = frozenset({NOT_LOADED, NOT_CONFIRMED})
+"""Neither a reload that was verified nor one that failed: the next look will tell."""
 AT_ONCE: Final = Backoff(timedelta(seconds=0.25), timedelta(seconds=0.25))
 """The pace where files are there as soon as they are published."""
 BY_KUBELET: Final = Backoff(timedelta(seconds=0.25), timedelta(seconds=3))
@@ -40,6 +47,17 @@ class ServerGroup:
 
     material: MaterialKeeper
     servers: Sequence[ServerKeeper]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at every server: what it goes by, and what came of it."""
+
+    desired: DesiredState
+    canary: TlsMaterial
+    facts: Mapping[str, ServerFacts]
+    reloaded: list[ServerKeeper] = field(default_factory=list)
+    failures: list[SvcError] = field(default_factory=list)
 
 
 class ServerFollower:
@@ -97,35 +115,40 @@ class ServerFollower:
     async def _follow(self, desired: DesiredState) -> bool:
         await self._publish_trust(desired)
         canary = await self._canaries.of_newest(desired)
-        facts = await self._facts()
-        before = self.servers
-        began = self._around.clock.monotonic()
-        reloaded: list[ServerKeeper] = []
-
-        async def keep(keeper: ServerKeeper, material: PublishedMaterial) -> None:
-            if self._propagation.begin(keeper.name, material.digest):
-                self._delays = iter(self.pace)
-            if await keeper.keep(desired, material, canary, facts.get(keeper.name)):
-                reloaded.append(keeper)
-
-        async def keep_group(servers: ServerGroup, tasks: asyncio.TaskGroup) -> None:
-            material = await servers.material.keep(desired)
-            for keeper in servers.servers:
-                tasks.create_task(keep(keeper, material))
-
+        look = _Look(desired, canary, await self._facts())
+        before, began = self.servers, self._around.clock.monotonic()
         async with asyncio.TaskGroup() as tasks:
             for group in self._groups:
-                tasks.create_task(keep_group(group, tasks))
-        self._note(reloaded, self._around.clock.monotonic() - began)
+                tasks.create_task(self._keep_group(group, look, tasks))
+        self._note(look.reloaded, self._around.clock.monotonic() - began)
         if self.servers != before:
             self.acknowledged.set()
+        if look.failures:
+            # Only now, since the other servers are none the worse for it.
+            raise ExceptionGroup("some material could not be kept", look.failures)
         return self._conclude(desired)
+
+    async def _keep_group(self, group: ServerGroup, look: _Look, tasks: asyncio.TaskGroup) -> None:
+        try:
+            material = await group.material.keep(look.desired)
+        except SvcError as err:
+            look.failures.append(err)
+            return
+        for keeper in group.servers:
+            tasks.create_task(self._keep(keeper, material, look))
+
+    async def _keep(self, keeper: ServerKeeper, material: PublishedMaterial, look: _Look) -> None:
+        if self._propagation.begin(keeper.name, material.digest):
+            self._delays = iter(self.pace)
+        facts = look.facts.get(keeper.name)
+        if await keeper.keep(look.desired, material, look.canary, facts):
+            look.reloaded.append(keeper)
 
     def _note(self, reloaded: Sequence[ServerKeeper], took_s: float) -> None:
         for keeper in self._keepers:
             error = keeper.status.error
             self._tell(keeper.name, error)
-            if self.metrics is not None and keeper in reloaded and error != NOT_LOADED:
+            if self.metrics is not None and keeper in reloaded and error not in _UNDECIDED:
                 self.metrics.reloaded(error=error)
         if self.metrics is not None and reloaded:
             self.metrics.orchestration.observe(took_s)
@@ -163,7 +186,7 @@ class ServerFollower:
     async def _facts(self) -> Mapping[str, ServerFacts]:
         try:
             return await self._system.fetch_facts()
-        except (BusError, RejectedError):
+        except (BusError, AccessDeniedError, RejectedError):
             return {}
 
 

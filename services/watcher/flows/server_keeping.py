@@ -1,11 +1,13 @@
 """Keeping one NATS server: its reload, and the proof that it runs with what was published.
 
-A reload that was answered is not yet one that worked. Success is no error in the reply, the digest
-of the published set in the server's own tags, and a connection with a leaf of the newest trusted
-issuer: a truncated trust file is accepted silently, so nothing less proves it.
+A reload that was answered, or a signal that was sent, is not yet one that worked. Success is no
+error in the reply, the digest of the published set in the server's own tags, and a connection with
+a leaf of the newest trusted issuer: a truncated trust file is accepted silently, so nothing less
+proves it. Whoever else makes a server load its files may have made it load others: then it is
+reloaded, whatever its tags say.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -17,7 +19,7 @@ from services.watcher.ports import ReloadSignal, ServerCheck, SystemAccount
 from svc_core.domain.desired import DesiredState
 from svc_core.domain.status import ServerStatus
 from svc_core.domain.tls import TlsMaterial
-from svc_core.errors import BusError, RejectedError, SvcError
+from svc_core.errors import AccessDeniedError, BusError, RejectedError, SvcError
 from svc_core.runtime.surroundings import Surroundings
 
 log = structlog.get_logger()
@@ -26,6 +28,7 @@ log = structlog.get_logger()
 NOT_RUNNING: Final = "not running"
 NOT_LOADED: Final = "reloaded, but not with what was published"
 """The server is well; what was published has not reached it yet."""
+NOT_CONFIRMED: Final = "asked to reload, but does not say what it runs with"
 
 
 @dataclass(slots=True)
@@ -42,9 +45,15 @@ class _Running:
     """What the server was last verified to run with."""
 
     material: str = ""
+    loaded_at: str = ""
+    """As the server wrote it."""
     version: int = 0
     issuer: str = ""
     error: str = "not verified yet"
+
+
+class _NotReloadedError(Exception):
+    """Why a server does not run with what was published."""
 
 
 @dataclass(slots=True)
@@ -77,56 +86,95 @@ class ServerKeeper:
             canary: a leaf of the newest trusted issuer.
             facts: what the server last said of itself; None when it cannot be asked.
         """
-        running = self._running
-        is_verified = running.material == material.digest and not running.error
-        if is_verified and facts is not None and facts.material == material.digest:
-            self._running = _Running(material.digest, desired.version, material.issuer, "")
+        before, began = self._running, self.around.clock.now()
+        wanted = replace(
+            before,
+            material=material.digest,
+            version=desired.version,
+            issuer=material.issuer,
+            error="",
+        )
+        is_verified = before.material == material.digest and not before.error
+        if is_verified and facts is None:
+            # It may only be slow to answer: then the handshake decides.
+            error = await self.tools.check.prove(self.url, canary)
+            self._running = replace(before, error=error) if error else wanted
+            self._report(began, desired, before)
             return False
-        began = self.around.clock.now()
-        # A verified server that does not answer may only be slow to: then the handshake decides.
-        error = "" if is_verified and facts is None else await self._reload(material, facts)
-        error = error or await self.tools.check.prove(self.url, canary)
-        if error:
-            self._running = _Running(running.material, running.version, running.issuer, error)
+        if is_verified and facts is not None and self._is_untouched(facts):
+            self._running = wanted
+            return False
+        try:
+            loaded_at = await self._reload(material, facts)
+        except _NotReloadedError as err:
+            self._running = replace(before, error=str(err))
         else:
-            self._running = _Running(material.digest, desired.version, material.issuer, "")
-        if self._is_news(error, running, checked_only=is_verified and facts is None):
-            self._report(began, error, desired)
+            error = await self.tools.check.prove(self.url, canary)
+            self._running = replace(before if error else wanted, loaded_at=loaded_at, error=error)
+        self._report(began, desired, before, reloaded=True)
         return True
 
-    def _is_news(self, error: str, before: _Running, *, checked_only: bool) -> bool:
-        if not error:
-            return not checked_only
-        # Before the first start a server is not running, because Watcher makes its files first;
-        # what has yet to arrive is told by who waits for it.
-        is_expected = error == NOT_RUNNING and before.version == 0
-        return error not in {NOT_LOADED, before.error} and not is_expected
+    def _is_untouched(self, facts: ServerFacts) -> bool:
+        running = self._running
+        return (facts.material, facts.config_loaded_at) == (running.material, running.loaded_at)
 
     async def _reload(self, material: PublishedMaterial, facts: ServerFacts | None) -> str:
+        """Have the server load what was published, and return when it did."""
         if facts is None:
             # Nobody to ask: the signal works even after the server's certificate has expired.
-            return await self._signal()
-        if facts.material == material.digest:
-            return ""  # started with it
+            await self._signal()
+        elif self._started_with(material, facts):
+            return facts.config_loaded_at
+        else:
+            await self._request(facts)
+        after = await self._ask()
+        if after is None:
+            raise _NotReloadedError(NOT_CONFIRMED)
+        is_as_before = facts is not None and after.config_loaded_at == facts.config_loaded_at
+        if is_as_before or after.material != material.digest:
+            raise _NotReloadedError(NOT_LOADED)
+        return after.config_loaded_at
+
+    def _started_with(self, material: PublishedMaterial, facts: ServerFacts) -> bool:
+        is_new_here = self._running.material != material.digest
+        return facts.material == material.digest and (is_new_here or self._is_untouched(facts))
+
+    async def _request(self, facts: ServerFacts) -> None:
         try:
             error = await self.tools.system.reload(facts.server_id)
-            after = (await self.tools.system.fetch_facts()).get(self.name)
-        except (BusError, RejectedError) as err:
-            return f"reload not confirmed: {err}"
+        except (BusError, AccessDeniedError, RejectedError) as err:
+            raise _NotReloadedError(f"reload not confirmed: {err}") from err
         if error:
-            return f"reload refused: {error}"
-        if after is None or after.material != material.digest:
-            return NOT_LOADED
-        return ""
+            raise _NotReloadedError(f"reload refused: {error}")
 
-    async def _signal(self) -> str:
+    async def _ask(self) -> ServerFacts | None:
         try:
-            return "" if await self.tools.signal.signal() else NOT_RUNNING
-        except SvcError as err:
-            return f"cannot be signalled: {err}"
+            return (await self.tools.system.fetch_facts()).get(self.name)
+        except (BusError, AccessDeniedError, RejectedError):
+            return None
 
-    def _report(self, began: datetime, error: str, desired: DesiredState) -> None:
-        ended = self.around.clock.now()
+    async def _signal(self) -> None:
+        try:
+            is_running = await self.tools.signal.signal()
+        except SvcError as err:
+            raise _NotReloadedError(f"cannot be signalled: {err}") from err
+        if not is_running:
+            raise _NotReloadedError(NOT_RUNNING)
+
+    def _is_news(self, error: str, before: _Running, *, reloaded: bool) -> bool:
+        if not error:
+            return reloaded
+        # Before the first start a server is not running, because Watcher makes its files first;
+        # what has yet to arrive is told by who waits for it.
+        is_expected = error in {NOT_RUNNING, NOT_CONFIRMED} and before.version == 0
+        return error not in {NOT_LOADED, before.error} and not is_expected
+
+    def _report(
+        self, began: datetime, desired: DesiredState, before: _Running, *, reloaded: bool = False
+    ) -> None:
+        ended, error = self.around.clock.now(), self._running.error
+        if not self._is_news(error, before, reloaded=reloaded):
+            return
         write = log.warning if error else log.info
         write(
             "nats.reload_failed" if error else "nats.reloaded",

@@ -146,6 +146,7 @@ class World:
     clock: LoopClock = field(default_factory=LoopClock)
     bus: SeverableBus = field(default_factory=SeverableBus)
     proof: ScriptedProof = field(default_factory=ScriptedProof)
+    wrap: MemoryKeyWrap = field(default_factory=MemoryKeyWrap)
     author: Author = field(default_factory=make_author)
 
     def __post_init__(self) -> None:
@@ -174,7 +175,7 @@ class World:
         keeper = JournalKeeper(self.store, holder)
         metrics = IssuanceMetrics(registry)
         tools = RotationTools(keeper, self.mint, fleet, announcer, proof)
-        keys = KeyIssuance(self.store, MemoryKeyWrap(), self.acls, self.around)
+        keys = KeyIssuance(self.store, self.wrap, self.acls, self.around)
         rotator = CaRotator(tools, self.acls, self.around, metrics)
         responder = BundleResponder(self.bus, keys, instances, self.acls, self.author, self.around)
         self.acls.wake(rotator.hinted, keys.hinted)

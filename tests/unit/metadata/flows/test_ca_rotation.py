@@ -25,7 +25,7 @@ from tests.unit.metadata.world import Mortal, World, after, make_followers, run_
 PERIOD_S = DEMO.ca.period.total_seconds()
 LEAD_S = PERIOD_S - DEMO.ca.lead.total_seconds()
 BUDGET_S = DEMO.drain_budget.total_seconds()
-ACTIVE, DRAINED = IssuerState.ACTIVE, IssuerState.DRAINED
+ACTIVE, DRAINING, DRAINED = IssuerState.ACTIVE, IssuerState.DRAINING, IssuerState.DRAINED
 
 
 async def test_a_first_boot_needs_no_nats_and_waits_for_nobody() -> None:
@@ -182,6 +182,28 @@ async def test_connections_that_stay_are_named_for_kicking_once_the_budget_is_us
     gatekeeper.is_moving = True
     await run_for(2, *loops)
     assert (await world.states())[ca()] is DRAINED
+
+
+async def test_a_rotation_is_complete_only_when_no_older_issuer_is_left_in_use() -> None:
+    world = World()
+    authority, (gatekeeper, watcher) = world.start(), make_followers(world)
+    await world.adopt(
+        make_journal(
+            make_issuer(DRAINING, -2, version=3, ends=70),
+            make_issuer(DRAINING, -1, version=3, ends=80),
+            make_issuer(ACTIVE, version=3),
+        )
+    )
+    gatekeeper.issuer, gatekeeper.is_moving = ca(-2), False
+
+    await run_for(1.5, *authority.loops, gatekeeper, watcher)
+    assert await world.states() == {ca(-2): DRAINING, ca(-1): DRAINED, ca(): ACTIVE}
+    assert authority.count(rotation_metrics.SUCCESS) == 0
+
+    gatekeeper.is_moving = True
+    await run_for(1.5, *authority.loops, gatekeeper, watcher)
+    assert await world.states() == {ca(-2): DRAINED, ca(-1): DRAINED, ca(): ACTIVE}
+    assert authority.count(rotation_metrics.SUCCESS) == 1
 
 
 async def test_another_acl_is_announced_at_once_as_a_new_version() -> None:

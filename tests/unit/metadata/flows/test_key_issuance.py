@@ -87,12 +87,13 @@ async def test_a_restart_serves_the_same_bytes() -> None:
 
 
 async def test_two_replicas_serve_the_same_bytes() -> None:
-    world = World()
+    world = World(wrap=MemoryKeyWrap(takes_s=0.1))
     one, other = world.start("metadata-1").keys, world.start("metadata-2").keys
 
     await run_for(2 * PERIOD_S, one, other)
 
     assert secrets(one) == secrets(other)
+    assert len(world.store.history) == len(secrets(one)) == 3
 
 
 async def test_epochs_in_which_nothing_was_made_stay_empty() -> None:

@@ -1,6 +1,8 @@
 """A server is acknowledged only for what it shows; one that fails does not stop the others."""
 
 import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -185,6 +187,18 @@ async def test_without_the_system_account_a_server_is_signalled_and_verified_whe
     assert {(s.version, s.error) for s in scene.follower.servers} == {(2, "")}
 
 
+async def test_a_server_that_can_neither_be_asked_nor_signalled_says_why() -> None:
+    scene = await verified_scene()
+    scene.servers[0].is_silent = True
+    scene.servers[0].signal_failure = AccessDeniedError("may not signal")
+    await scene.says(2, 0, 1)
+
+    await scene.run(2)
+
+    assert scene.status("n1").error == "cannot be signalled: may not signal"
+    assert [scene.status(name).version for name in ("n2", "n3")] == [2, 2]
+
+
 async def test_a_verified_server_that_is_slow_to_answer_is_still_believed_if_it_shakes_hands() -> (
     None
 ):
@@ -203,7 +217,7 @@ async def test_a_verified_server_that_answers_nobody_is_a_failure() -> None:
 
     await scene.run(1)
 
-    assert scene.status("n1").error == "connection refused"
+    assert scene.status("n1").error == NOT_RUNNING
     assert [scene.status(name).error for name in ("n2", "n3")] == ["", ""]
 
 
@@ -355,3 +369,66 @@ async def test_rest_is_no_reload() -> None:
     await scene.run(5)
 
     assert scene.count(reload_metrics.RELOADS) == before
+
+
+# --- what an operator finds ---------------------------------------------------------------------
+
+
+@dataclass
+class RecordedEvents:
+    """`OperatorEvents` as lines."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def applied(self, *, version: int, active: str) -> None:
+        self._add(f"applied {version} {active}")
+
+    def reload_failed(self, server: str, reason: str) -> None:
+        self._add(f"{server} failed: {reason}")
+
+    def propagation_slow(self, server: str, waited: timedelta) -> None:
+        self._add(f"{server} slow after {waited}")
+
+    def _add(self, line: str) -> None:
+        if line not in self.lines:
+            self.lines.append(line)
+
+
+async def test_an_operator_finds_what_was_applied_and_what_failed() -> None:
+    scene = await verified_scene()
+    scene.follower.events = events = RecordedEvents()
+    scene.servers[1].refusal = "no"
+    await scene.says(2, 0, 1)
+
+    await scene.run(2)
+    assert events.lines == ["n2 failed: reload refused: no"]
+
+    scene.servers[1].refusal = ""
+    await scene.run(2)
+    assert events.lines[1:] == [f"applied 2 {ca()}"]
+
+
+async def test_without_anybody_to_tell_it_works_all_the_same() -> None:
+    scene = await verified_scene()
+    scene.follower.metrics = None
+    scene.servers[0].refusal = "no"
+    scene.servers[1].is_stubborn = True
+    await scene.says(2, 0, 1)
+
+    await scene.run(2)
+
+    assert [s.version for s in scene.follower.servers] == [1, 1, 2]
+
+
+async def test_files_that_arrive_late_are_no_failure_of_the_loop() -> None:
+    scene = await verified_scene()
+    scene.around.health.expect(scene.follower.name, timedelta(seconds=5))
+    scene.servers[0].is_stubborn = True
+    await scene.says(2, 0, 1)
+
+    await scene.run(15)
+
+    assert scene.around.health.report().ready
+    scene.servers[0].refusal = "no"
+    await scene.run(6)
+    assert not scene.around.health.report().ready
