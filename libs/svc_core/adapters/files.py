@@ -62,11 +62,17 @@ def publish_directory(link: Path, files: Mapping[str, bytes]) -> Path:
 
 def read_directory(link: Path, names: tuple[str, ...]) -> dict[str, bytes] | None:
     """Return the named files of one single version behind ``link``; None when one is missing."""
-    try:
-        directory = link.resolve(strict=True)
-        return {name: (directory / name).read_bytes() for name in names}
-    except FileNotFoundError:
-        return None
+    while True:
+        try:
+            directory = link.resolve(strict=True)
+        except FileNotFoundError:
+            return None
+        try:
+            return {name: (directory / name).read_bytes() for name in names}
+        except FileNotFoundError:
+            if directory.is_dir():
+                return None
+            # The version was removed while it was read: a writer was two versions faster.
 
 
 def _mode_of(name: str) -> int:

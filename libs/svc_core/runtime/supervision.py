@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 DEFAULT_BACKOFF: Final = Backoff(timedelta(milliseconds=250), timedelta(seconds=5))
 DEFAULT_DRAIN: Final = timedelta(seconds=5)
+_LOOK_AGAIN_S: Final = 0.1
 
 Interrupted = Callable[[str, SvcError], None]
 """Called with a loop's name and the error that interrupted it, before the back-off."""
@@ -125,15 +126,17 @@ def _report(name: str, error: SvcError, delay_s: float, *, is_repeat: bool) -> N
 
 async def _drain(tasks: Iterable[asyncio.Task[NoReturn]], limit: timedelta) -> None:
     """Cancel what runs and wait for it; cut what is still busy after ``limit``."""
-    running = [task for task in tasks if not task.done()]
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + limit.total_seconds()
+    running = {task for task in tasks if not task.done()}
+    while running and (left := deadline - clock()) > 0:
+        for task in running:
+            # A second cancel would interrupt the clean-up that a failing sibling already set off;
+            # but a time-out of the task's own may have swallowed the first, so look again.
+            if not task.cancelling():
+                task.cancel()
+        _, running = await asyncio.wait(running, timeout=min(left, _LOOK_AGAIN_S))
     for task in running:
-        # A second cancel would interrupt the clean-up that a failing sibling already set off.
-        if not task.cancelling():
-            task.cancel()
-    if not running:
-        return
-    _, late = await asyncio.wait(running, timeout=limit.total_seconds())
-    for task in late:
         log.error("loop.drain_exceeded", loop=task.get_name(), drain_s=limit.total_seconds())
         task.cancel()
 

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import ClassVar
@@ -231,3 +232,24 @@ async def test_each_interruption_is_reported_to_the_caller() -> None:
         await supervise(loop, SECONDS, lambda name, error: seen.append((name, error.code)))
 
     assert seen == [("scripted", "dependency.nats")]
+
+
+class _TimedOutWhenStopped:
+    """Its own time-out fires in the very instant of the stop and swallows the cancellation."""
+
+    name = "timed_out_when_stopped"
+
+    async def run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await asyncio.Event().wait()
+
+
+async def test_a_stop_in_the_instant_of_a_loops_own_time_out_is_not_lost() -> None:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop.call_later(3.0, stop.set)
+
+    await run_until(stop, [_TimedOutWhenStopped()], drain=timedelta(seconds=5))
+
+    assert loop.time() < 3.5
