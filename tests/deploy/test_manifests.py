@@ -1,7 +1,8 @@
 """What is deployed to Kubernetes: valid, and no more powerful than it has to be."""
 
+import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,35 @@ def test_every_manifest_follows_the_schema_of_every_version(
     said = subprocess.run([*command, str(manifests)], capture_output=True, text=True, check=False)
 
     assert said.returncode == 0, said.stdout + said.stderr
+
+
+@pytest.fixture
+def namespaces(kustomization: str) -> Iterator[None]:
+    """Make the namespaces for real, since a dry run makes none, and remove those that were new."""
+    kubectl = need_kubectl()
+    if not os.environ.get("KUBECONFIG"):
+        pytest.skip("NOT RUN: no real cluster, KUBECONFIG is not set")
+    names = [m["metadata"]["name"] for m in rendered(kustomization) if m["kind"] == "Namespace"]
+    made = [
+        name
+        for name in names
+        if subprocess.run([kubectl, "create", "namespace", name], check=False).returncode == 0
+    ]
+    yield
+    if made:
+        subprocess.run([kubectl, "delete", "namespace", "--wait=false", *made], check=True)
+
+
+@pytest.mark.usefixtures("namespaces")
+@pytest.mark.parametrize("kustomization", [k for k in KUSTOMIZATIONS if k.startswith("clusters/")])
+def test_a_real_api_server_takes_every_manifest(kustomization: str) -> None:
+    command = [need_kubectl(), "apply", "--dry-run=server", "-f", "-"]
+
+    said = subprocess.run(
+        command, input=rendered_text(kustomization), capture_output=True, text=True, check=False
+    )
+
+    assert said.returncode == 0, said.stderr
 
 
 def test_no_container_is_privileged_or_can_become_so() -> None:
