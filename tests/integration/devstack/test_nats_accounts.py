@@ -1,9 +1,10 @@
 """The generated accounts on real servers: what each user may do, and what it may not."""
 
 import asyncio
+import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,8 @@ import nats
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
@@ -176,6 +179,24 @@ async def test_every_service_can_say_its_status_and_metadata_reads_all_of_them_a
     assert [m.data for m in statuses] == [b"ok"] * 4
 
 
+async def answered(user: User, subject: str, payload: bytes) -> Msg:
+    """Ask until the other nodes know who answers."""
+    for _ in range(20):
+        with contextlib.suppress(NoRespondersError):
+            return await user.client.request(subject, payload, timeout=2)
+        await asyncio.sleep(0.1)
+    raise AssertionError("nobody answers")
+
+
+async def heard(subscription: Subscription, say: Callable[[], Awaitable[None]]) -> Msg:
+    """Say it until it is heard: a flush does not wait for the other nodes to learn of interest."""
+    for _ in range(20):
+        await say()
+        with contextlib.suppress(NatsTimeoutError):
+            return await subscription.next_msg(timeout=0.25)
+    raise AssertionError("never heard")
+
+
 async def test_a_service_gets_the_last_ca_message_and_is_woken_by_a_new_one(
     declared: RunningCluster,
 ) -> None:
@@ -183,10 +204,15 @@ async def test_a_service_gets_the_last_ca_message_and_is_woken_by_a_new_one(
         wake = await gk.client.subscribe("metadata.client.ca-cert")
         push = await gk.client.subscribe("metadata.bundle-push.svc-gatekeeper")
         await gk.client.flush()
-        await metadata.js.publish("metadata.client.ca-cert", b"desired", timeout=2)
-        await metadata.client.publish("metadata.bundle-push.svc-gatekeeper", b"hint")
-        await wake.next_msg(timeout=2)
-        await push.next_msg(timeout=2)
+
+        async def announce() -> None:
+            await metadata.js.publish("metadata.client.ca-cert", b"desired", timeout=2)
+
+        async def hint() -> None:
+            await metadata.client.publish("metadata.bundle-push.svc-gatekeeper", b"hint")
+
+        await heard(wake, announce)
+        await heard(push, hint)
         last = await gk.js.get_last_msg(
             "METADATA_CA_CLIENT", "metadata.client.ca-cert", direct=True
         )
@@ -205,7 +231,7 @@ async def test_a_bundle_request_is_answered_across_accounts(declared: RunningClu
             "metadata.bundle-pull.svc-metadata", queue="metadata-workers", cb=answer
         )
         await metadata.client.flush()
-        reply = await gk.client.request("metadata.bundle-pull.svc-metadata", b"gk", timeout=2)
+        reply = await answered(gk, "metadata.bundle-pull.svc-metadata", b"gk")
 
         assert reply.data == b"bundle for gk"
 

@@ -168,7 +168,8 @@ async def test_after_a_cut_publishing_goes_on_at_once(
     ):
         await asyncio.sleep(0.2)
         wire.cut()
-        await settled(lambda: not authcontroller.is_connected, within_s=2)
+        # Not "is not connected": the next link can be there before anyone looks.
+        await settled(lambda: authcontroller.losses > 0, within_s=2)
         began = loop.time()
         await authcontroller.publish("gatekeeper.responder", b"x", message_id=traffic.run)
 
