@@ -40,6 +40,7 @@ def tool(name: str, *, setting: str = "") -> str:
     found = named or shutil.which(name, path=os.pathsep.join(map(str, environments)))
     found = found or shutil.which(name)
     if found is None:
+        # Large or not a Python package: a newcomer needs none of them, so their absence is said.
         pytest.skip(f"NOT RUN: {name} is not installed")
     return found
 
@@ -59,6 +60,7 @@ def kubectl() -> str:
 
 def need_kubectl() -> str:
     if not kubectl():
+        # No package index carries it, and an older one renders other manifests.
         pytest.skip("NOT RUN: kubectl 1.27 or newer is not installed")
     return kubectl()
 

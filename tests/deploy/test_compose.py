@@ -87,6 +87,7 @@ def test_the_engine_accepts_it() -> None:
         [docker, "compose", "version"], capture_output=True, check=False
     )
     if docker is None or not plugin or plugin.returncode:
+        # An engine is no part of the project's environment; the files are judged without one above.
         pytest.skip("NOT RUN: docker compose is not installed")
 
     said = subprocess.run(
@@ -109,6 +110,7 @@ def test_the_whole_of_it_starts_and_answers() -> None:
         docker is None
         or subprocess.run([docker, "info"], capture_output=True, check=False).returncode
     ):
+        # The client alone can be there without an engine, as on many build machines.
         pytest.skip("NOT RUN: no container engine answers")
     services = read_yaml(ROOT / "compose.yaml")["services"].values()
     images = sorted({default(s["image"]) for s in services if "profiles" not in s})
@@ -120,6 +122,7 @@ def test_the_whole_of_it_starts_and_answers() -> None:
         ).returncode
     ]
     if missing:
+        # Building or pulling them is `scripts/build-images`, too long for a test.
         pytest.skip(f"NOT RUN: images are not here: {', '.join(missing)}")
     compose = [docker, "compose", "--project-name", "securetransport-test"]
     try:

@@ -68,6 +68,7 @@ def namespaces(kustomization: str) -> Iterator[None]:
     """Make the namespaces for real, since a dry run makes none, and remove those that were new."""
     kubectl = need_kubectl()
     if not os.environ.get("KUBECONFIG"):
+        # Only a person can say which cluster may be asked.
         pytest.skip("NOT RUN: no real cluster, KUBECONFIG is not set")
     names = [m["metadata"]["name"] for m in rendered(kustomization) if m["kind"] == "Namespace"]
     made = [

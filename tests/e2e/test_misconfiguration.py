@@ -146,7 +146,8 @@ def small_disk(megabytes: int) -> Iterator[Path]:
         place.mkdir()
         size = f"size={megabytes}m,mode=755".encode()
         if libc.mount(b"tmpfs", str(place).encode(), b"tmpfs", 0, size) != 0:
-            pytest.skip(f"cannot mount a small disk: {os.strerror(ctypes.get_errno())}")
+            # Mounting takes root; a disk cannot be filled honestly without one of its own.
+            pytest.skip(f"NOT RUN: cannot mount a small disk: {os.strerror(ctypes.get_errno())}")
         try:
             yield place
         finally:

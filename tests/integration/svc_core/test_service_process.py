@@ -165,6 +165,7 @@ def test_a_stop_ends_it_with_0_also_while_nats_is_away(
 async def is_up(port: int) -> bool:
     """Say whether something shakes hands on ``port``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Only whether it listens yet is asked; whom it proves to be is the listener's own tests.
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         with (
