@@ -73,6 +73,12 @@ class BusError(DependencyError):
     code = "dependency.nats"
 
 
+class NobodyAnswersError(BusError):
+    """Nobody subscribes to the subject of a request yet, or any more; it was not delivered."""
+
+    code = "dependency.nobody_answers"
+
+
 class KubernetesError(DependencyError):
     """The Kubernetes API did not answer in time or answered with a server error."""
 

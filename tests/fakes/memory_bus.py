@@ -75,12 +75,18 @@ class MemoryBus:
         return True
 
     async def request(self, topic: Subject, payload: bytes, *, timeout: timedelta) -> bytes:
-        """Ask the first responder that answers."""
-        for responder in self._responders.get(topic, []):
-            reply = await responder(payload)
-            if reply is not None:
-                return reply
-        await asyncio.sleep(timeout.total_seconds())
+        """Ask the first responder that answers, waiting for one to be there."""
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                async with self._arrived:
+                    await self._arrived.wait_for(lambda: self._responders.get(topic))
+                for responder in self._responders[topic]:
+                    reply = await responder(payload)
+                    if reply is not None:
+                        return reply
+                await asyncio.Event().wait()
+        except TimeoutError as err:
+            raise BusError(f"no answer on {topic}") from err
         raise BusError(f"no answer on {topic}")
 
     async def fetch_last(self, stream: str, topic: str) -> StoredMessage | None:
@@ -115,6 +121,7 @@ class MemoryBus:
         """Answer requests; of several responders the first that has an answer gives it."""
         responders = self._responders.setdefault(topic, [])
         responders.append(responder)
+        await self._wake()
         try:
             await asyncio.Event().wait()
         finally:

@@ -103,6 +103,11 @@ class Wire:
     def __post_init__(self) -> None:
         self._flows.set()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no connection is carried now."""
+        return not self._ends
+
     def cut(self) -> None:
         """Break every connection at once, without a goodbye."""
         for end in tuple(self._ends):

@@ -23,7 +23,7 @@ from svc_core.adapters.nats_link import LinkCredentials, LinkTarget, NatsLink, d
 from svc_core.config import NatsSettings
 from svc_core.domain.identity import Subject
 from svc_core.domain.subjects import inbox_prefix
-from svc_core.errors import AccessDeniedError, BusError, TlsMaterialError
+from svc_core.errors import AccessDeniedError, BusError, NobodyAnswersError, TlsMaterialError
 from svc_core.ports.bus import Binding, Handler, Listener, Rejected, Responder, StoredMessage
 from svc_core.ports.time import Entropy
 from svc_core.runtime.backoff import Backoff
@@ -141,14 +141,23 @@ class NatsConnection:
         raise BusError(f"no acknowledgement on {topic}")
 
     async def request(self, topic: Subject, payload: bytes, *, timeout: timedelta) -> bytes:
-        """Ask and return the answer."""
+        """Ask and return the answer, waiting for somebody to be there within ``timeout``."""
         limit = timeout.total_seconds()
+        reason = BusError("not connected to NATS")
         try:
             async with asyncio.timeout(limit):
-                link = await self._link()
+                for delay in _BACKOFF:
+                    link = await self._link()
+                    reason = BusError(f"no answer on {topic} within {limit} s")
+                    try:
+                        return (await link.ask(topic, payload, timeout_s=limit)).data
+                    except NobodyAnswersError as err:
+                        # Nobody has received it. Another node may not know yet who moved there.
+                        reason = err
+                    await asyncio.sleep(delay.total_seconds())
         except TimeoutError as err:
-            raise BusError("not connected to NATS") from err
-        return (await link.ask(topic, payload, timeout_s=limit)).data
+            raise reason from err
+        raise reason
 
     async def request_raw(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
         """Ask on any subject, such as JetStream's and the system account's."""

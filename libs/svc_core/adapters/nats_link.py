@@ -20,7 +20,12 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from svc_core.errors import AccessDeniedError, BusError, OversizedMessageError
+from svc_core.errors import (
+    AccessDeniedError,
+    BusError,
+    NobodyAnswersError,
+    OversizedMessageError,
+)
 
 log = structlog.get_logger()
 
@@ -157,7 +162,8 @@ class NatsLink:
         """Publish with a reply inbox and return the answer.
 
         Raises:
-            BusError: no answer in time, nobody there, or the link was lost meanwhile.
+            BusError: no answer in time, or the link was lost meanwhile.
+            NobodyAnswersError: nobody was there to receive it, so it may be sent again safely.
             AccessDeniedError: the server said that this user may not publish there.
         """
         self._next_token += 1
@@ -176,7 +182,7 @@ class NatsLink:
                 # An error that came too late to be awaited is nobody's news.
                 answer.exception()
         if (message.headers or {}).get("Status") == _NO_RESPONDERS:
-            raise BusError(f"nobody answers on {subject}")
+            raise NobodyAnswersError(f"nobody answers on {subject}")
         return message
 
     async def ask_until(
@@ -280,14 +286,15 @@ class NatsLink:
             await asyncio.wait([f for _, f in self._waiting.values()], timeout=within_s)
 
     async def close(self) -> None:
-        """Flush what is left and disconnect."""
-        if not self.is_lost:
-            try:
+        """Flush what is left and disconnect; cut short by a cancellation it still disconnects."""
+        try:
+            if not self.is_lost:
                 await self.flush()
-            except BusError:
-                log.debug("link.flush_failed", url=self.url)
-        await _close_quietly(self._client)
-        self._mark_lost()
+        except BusError:
+            log.debug("link.flush_failed", url=self.url)
+        finally:
+            await _close_quietly(self._client)
+            self._mark_lost()
 
     async def _on_answer(self, message: Msg) -> None:
         _, waiting = self._waiting.get(message.subject, ("", None))
@@ -340,6 +347,15 @@ async def _close_quietly(client: Client) -> None:
             await client.close()
     except _NETWORK_ERRORS:
         log.debug("link.close_cut")
+    finally:
+        _abort(client)
+
+
+def _abort(client: Client) -> None:
+    """Free the socket now: a close that was cut short or cancelled leaves it open for ever."""
+    writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001 (the client has no way to say so)
+    if writer is not None:
+        writer.transport.abort()
 
 
 def _brief(error: BaseException) -> str:

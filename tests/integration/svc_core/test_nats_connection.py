@@ -93,7 +93,6 @@ async def test_a_responder_answers_every_request_while_it_swaps(declared: Runnin
         asyncio.TaskGroup() as group,
     ):
         responder = group.create_task(metadata.respond(BUNDLE_PULL, BUNDLE_WORKERS, echo))
-        await asyncio.sleep(0.2)
         swapping = group.create_task(_swap(metadata, times=5))
         answered = 0
         while not swapping.done() or answered < 50:
@@ -114,7 +113,10 @@ async def test_a_listener_misses_nothing_while_it_swaps(declared: RunningCluster
         asyncio.TaskGroup() as group,
     ):
         listener = group.create_task(authcontroller.listen(CA_CERT, heard.append))
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(5):
+            while not heard:
+                await metadata.send(CA_CERT, b"are you there?")
+                await asyncio.sleep(0.02)
         swapping = group.create_task(_swap(authcontroller, times=5))
         said: list[bytes] = []
         while not swapping.done() or len(said) < 20:

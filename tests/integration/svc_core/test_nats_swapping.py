@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from svc_core.adapters.nats_connection import NatsConnection
+from svc_core.adapters.nats_connection import NatsConnection, NatsUser
 from svc_core.adapters.nats_link import LinkCredentials
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER
 from svc_core.domain.subjects import CA_CERT, CA_STREAM
@@ -191,6 +191,25 @@ async def test_a_link_that_falls_silent_is_given_up(declared: RunningCluster) ->
         await settled(lambda: gatekeeper.is_connected, within_s=10)
 
         await gatekeeper.fetch_last(CA_STREAM, CA_CERT)
+
+
+async def test_a_close_that_is_cut_short_leaves_no_socket_open(declared: RunningCluster) -> None:
+    own = declared.materials[GATEKEEPER]
+    async with wired(declared) as (wire, settings):
+        connection = NatsConnection(
+            settings, NatsUser(GATEKEEPER, "cut-short"), lambda: credentials_of(own), os.urandom
+        )
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(connection.run())
+            await settled(lambda: connection.is_connected, within_s=5)
+            running.cancel()
+        wire.freeze()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await connection.close()
+        wire.thaw()
+
+        await settled(lambda: wire.is_idle, within_s=2)
 
 
 async def test_nothing_is_left_unobserved_when_a_link_dies_under_load(
