@@ -1,7 +1,7 @@
 # One image per service: docker build --build-arg SERVICE=gatekeeper .
 # SERVICE is metadata, watcher, gatekeeper, authcontroller, or console (the command that provisions).
 # BASE may carry a digest (name:tag@sha256:...); scripts/build-images takes it from the environment.
-ARG BASE=python:3.11.15-slim-bookworm
+ARG BASE=python:3.11.16-slim-bookworm
 
 FROM ${BASE} AS build
 WORKDIR /build

@@ -18,13 +18,17 @@ from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import CA_CERT, DESIRED_PATH
 from svc_core.flows.statements import Author, Statements
 from svc_core.ports.time import Clock
-from svc_core.runtime.health import Health
-from svc_core.runtime.surroundings import Surroundings
 from svc_core.wire import bundle_exchange, documents, framing, service_bundle
 from svc_core.wire import desired as desired_wire
 from svc_core.wire.bundle_exchange import BundleReply
 from svc_core.wire.identities import PublicIdentity
-from tests.builders import DEMO, InlineExecutor, fixed_bytes, make_desired, seeded_entropy
+from tests.builders import (
+    DEMO,
+    InlineExecutor,
+    fixed_bytes,
+    make_desired,
+    seeded_entropy,
+)
 from tests.fakes.clock import LoopClock
 from tests.fakes.memory_bus import MemoryBus
 from tests.fakes.memory_certificate_issuer import MemoryCertificateIssuer, make_intermediate
@@ -53,11 +57,6 @@ def make_author(signer_id: str = PINNED_ID) -> Author:
     """Return the author whose key depends on its id only."""
     seed = SecretBytes(fixed_bytes(f"author/{signer_id}"))
     return Author(signer_id, Signer.from_seed(Algorithm.ML_DSA_87, seed))
-
-
-def make_surroundings(clock: Clock) -> Surroundings:
-    """Return the demo profile with repeatable entropy."""
-    return Surroundings(clock, seeded_entropy(), DEMO, Health(clock))
 
 
 @dataclass

@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ParamSpec, TypeVar
 
 from svc_core.crypto.certificates import new_leaf_key
+from svc_core.crypto.policy import AcceptedAlgorithms, CryptoPolicy
 from svc_core.crypto.signing import Algorithm, Signer
+from svc_core.crypto.suite import CryptoSuite
 from svc_core.domain.bundle import BundleRequest, ServiceBundle
 from svc_core.domain.desired import DesiredState, TopicGrant, TrustedIssuer
 from svc_core.domain.epochs import Epoch
@@ -29,14 +31,20 @@ from svc_core.domain.keys import (
 )
 from svc_core.domain.profiles import PROFILES, RotationProfile
 from svc_core.domain.secrets import SecretBytes
+from svc_core.domain.signing_mode import SigningMode
 from svc_core.domain.status import InstanceStatus, ServerStatus
 from svc_core.domain.subjects import AUTH_REQUEST, RESPONDER
 from svc_core.flows.secure_channel import SecureChannel
 from svc_core.ports.time import Clock
+from svc_core.runtime.health import Health
+from svc_core.runtime.surroundings import Surroundings
+from svc_core.wire import signed_message
 from svc_core.wire.signed_message import SignedMessage
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DEMO = PROFILES["demo"]
+SUITE = CryptoSuite.of(CryptoPolicy(messages=AcceptedAlgorithms.of(*Algorithm)))
+"""Tests of rules use the smallest algorithm, so all are accepted."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -184,15 +192,22 @@ def make_bundle(
     return ServiceBundle(**values | changes)
 
 
+def make_surroundings(clock: Clock, *, health: Health | None = None) -> Surroundings:
+    """Return what flows stand in, under the profile ``demo``."""
+    return Surroundings(clock, seeded_entropy(), DEMO, health or Health(clock), SUITE)
+
+
 def make_channel(
     service: ServiceName,
     clock: Clock,
     *,
     ring: KeyRing | None = None,
     workers: Executor | None = None,
+    signing: SigningMode = SigningMode.SINGLE,
 ) -> SecureChannel:
     """Return a channel of ``service`` that holds ``ring`` (its five epochs by default)."""
-    channel = SecureChannel(clock, seeded_entropy(), DEMO, service, workers or InlineExecutor())
+    around = make_surroundings(clock)
+    channel = SecureChannel(around, service, workers or InlineExecutor(), signing=signing)
     channel.adopt(ring or KeyAuthority().ring(service, now=clock.now()), version=1)
     return channel
 
@@ -216,6 +231,11 @@ def make_message(**changes: Any) -> SignedMessage:
         "algorithm": "ML-DSA-44",
     }
     return SignedMessage(**values | changes)
+
+
+def covered(message: SignedMessage) -> bytes:
+    """Return what the signature of ``message``, signed by itself, covers."""
+    return signed_message.signing_input(signed_message.header_aad(message), message.payload)
 
 
 def make_request(**changes: Any) -> BundleRequest:

@@ -24,9 +24,8 @@ from svc_core.flows.effects import Effects
 from svc_core.flows.refusals import Refusals
 from svc_core.ports.time import Clock
 from svc_core.runtime.health import Health
-from svc_core.runtime.surroundings import Surroundings
 from svc_core.runtime.traffic_metrics import TrafficMetrics
-from tests.builders import DEMO, make_channel, seeded_entropy
+from tests.builders import DEMO, make_channel, make_surroundings, seeded_entropy
 from tests.fakes.clock import START, LoopClock
 from tests.fakes.memory_bus import MemoryBus
 from tests.fakes.memory_journal import MemoryJournal
@@ -78,7 +77,7 @@ class LoadServices:
         )
 
     def generator(self, *, boot_id: str = "boot1") -> LoadGenerator:
-        around = Surroundings(self.clock, seeded_entropy(), DEMO, self.health)
+        around = make_surroundings(self.clock, health=self.health)
         drain = timedelta(seconds=5)
         return LoadGenerator(self.orders, self.sender(), around, boot_id=boot_id, drain=drain)
 

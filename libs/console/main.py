@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from console import provision_commands
+from console import bench_commands, plan_commands, provision_commands
 
 app = typer.Typer(
     name="securetransport",
@@ -16,7 +16,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(plan_commands.app, name="plan")
 app.add_typer(provision_commands.app, name="provision")
+app.add_typer(bench_commands.app, name="bench")
 
 Var = Annotated[
     Path, typer.Option("--var", help="Directory of the stack: data, logs, keys.", metavar="DIR")

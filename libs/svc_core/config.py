@@ -10,9 +10,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from svc_core.crypto.algorithms import Algorithm, KemAlgorithm
+from svc_core.crypto.policy import AcceptedAlgorithms, CryptoPolicy, ProviderChoice
 from svc_core.domain.durations import parse_duration
 from svc_core.domain.identity import Deployment, instance_name
 from svc_core.domain.profiles import PROFILES, RotationProfile
+from svc_core.domain.signing_mode import SigningMode
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 """ISO-8601 (``PT20M``) or a number with its unit (``20s``, ``15m``, ``3h``, ``14d``, ``250ms``)."""
@@ -107,6 +110,44 @@ class KubernetesApiSettings(Section):
     """Time-out of one call; watches are renewed instead."""
 
 
+class CryptoSettings(Section):
+    """Which post-quantum algorithms are used and accepted, and whose implementation.
+
+    To migrate: everybody accepts the new algorithm beside the old, then it is used, then the old
+    one is accepted no longer.
+    """
+
+    messages: Algorithm = Algorithm.ML_DSA_65
+    """Algorithm of new message signing keys: ``ML-DSA-44``, ``ML-DSA-65`` or ``ML-DSA-87``."""
+    messages_also: frozenset[Algorithm] = frozenset()
+    """Algorithms of message signing keys that are accepted beside it."""
+    exchange: KemAlgorithm = KemAlgorithm.ML_KEM_1024
+    """Algorithm of the keys that bundles are sealed to: ``ML-KEM-768`` or ``ML-KEM-1024``."""
+    exchange_also: frozenset[KemAlgorithm] = frozenset()
+    """Algorithms of such keys that are accepted beside it."""
+    sign_provider: str = "cryptography"
+    """Implementation that signs; a provider that fails its known answers is refused at start."""
+    verify_provider: str = "cryptography"
+    """Implementation that verifies."""
+    encapsulate_provider: str = "cryptography"
+    """Implementation that encapsulates: ``cryptography`` or ``pqcrypto``."""
+    decapsulate_provider: str = "cryptography"
+    """Implementation that decapsulates."""
+
+    def policy(self) -> CryptoPolicy:
+        """Return these choices as the registry takes them."""
+        return CryptoPolicy(
+            messages=AcceptedAlgorithms(self.messages, self.messages_also),
+            exchange=AcceptedAlgorithms(self.exchange, self.exchange_also),
+            providers=ProviderChoice(
+                self.sign_provider,
+                self.verify_provider,
+                self.encapsulate_provider,
+                self.decapsulate_provider,
+            ),
+        )
+
+
 class ServiceSettings(Section):
     """What every service needs; each service's own settings extend it."""
 
@@ -127,6 +168,9 @@ class ServiceSettings(Section):
     trust: TrustSettings
     admin: AdminSettings
     log: LogSettings = LogSettings()
+    crypto: CryptoSettings = CryptoSettings()
+    signing: SigningMode = SigningMode.BATCHED
+    """How data messages are signed: ``batched`` (what queues shares a signature) or ``single``."""
     drain: Duration = timedelta(seconds=5)
     """How long a stop may take to finish what was begun."""
 

@@ -39,6 +39,20 @@ class ConfigError(SvcError):
     disposition = Disposition.FATAL
 
 
+class ProviderRefusedError(ConfigError):
+    """The configured implementation of an algorithm is missing or failed its known answers."""
+
+    code = "config.provider_refused"
+    advice = "choose another provider for this operation in the section `crypto`"
+
+    def __init__(self, *, provider: str, algorithm: str, operation: str, reason: str) -> None:
+        super().__init__(f"{provider} may not {operation} with {algorithm}: it {reason}")
+        self.provider = provider
+        self.algorithm = algorithm
+        self.operation = operation
+        self.reason = reason
+
+
 class ProfileMismatchError(ConfigError):
     """The authority runs another rotation profile than this process is configured for."""
 
@@ -139,6 +153,23 @@ class KeyNotAvailableError(SvcError):
     disposition = Disposition.RETRY
 
 
+class KeyExhaustedError(KeyNotAvailableError):
+    """A topic key has sealed as many messages as it may: wait for the next one.
+
+    The next epoch's key, or a newer generation, ends it.
+    """
+
+    code = "key.exhausted"
+    advice = "find out who sends that much; the next key epoch brings a fresh key"
+
+
+class OverloadedError(SvcError):
+    """More was offered than can be worked on, and no more may wait: slow down."""
+
+    code = "service.overloaded"
+    disposition = Disposition.RETRY
+
+
 class ReplayWindowFullError(SvcError):
     """More messages are in their freshness window than may be remembered: slow down."""
 
@@ -205,6 +236,12 @@ class AlgorithmMismatchError(RejectedError):
     """The message names another algorithm than its key has."""
 
     code = "message.algorithm_mismatch"
+
+
+class AlgorithmRefusedError(RejectedError):
+    """A key or message of an algorithm this service does not accept, or no longer."""
+
+    code = "message.algorithm_refused"
 
 
 class StaleMessageError(RejectedError):

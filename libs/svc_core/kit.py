@@ -36,6 +36,7 @@ from svc_core.adapters.tls_contexts import client_context, server_context
 from svc_core.adapters.tls_identity import TlsIdentity
 from svc_core.config import ServiceSettings
 from svc_core.crypto.signing import Signer
+from svc_core.crypto.suite import CryptoSuite
 from svc_core.domain.identity import InstanceName, ServiceName
 from svc_core.domain.status import InstanceStatus
 from svc_core.domain.subjects import CA_CERT, bundle_push
@@ -65,6 +66,7 @@ log = structlog.get_logger()
 S = TypeVar("S", bound=ServiceSettings)
 
 _CRYPTO_THREADS: Final = 2
+_SWITCH_INTERVAL_S: Final = 0.0005
 _STOPPED, _FAILED, _MISCONFIGURED = 0, 1, 2
 
 
@@ -174,12 +176,13 @@ async def open_kit(settings: S, service: ServiceName) -> AsyncIterator[ServiceKi
     clock = SystemClock()
     state = open_instance_state(settings.state_dir, service, settings.instance, system_entropy)
     configure_logging(settings.log, service=service, instance=state.instance)
-    around = Surroundings(clock, system_entropy, settings.rotation, Health(clock))
+    crypto = CryptoSuite.of(settings.crypto.policy())
+    around = Surroundings(clock, system_entropy, settings.rotation, Health(clock), crypto)
     async with AsyncExitStack() as stack:
         workers = stack.enter_context(ThreadPoolExecutor(_CRYPTO_THREADS, "crypto"))
         session = await stack.enter_async_context(open_openbao(settings.openbao, service))
         channel = await stack.enter_async_context(
-            SecureChannel(clock, system_entropy, settings.rotation, service, workers)
+            SecureChannel(around, service, workers, signing=settings.signing)
         )
         leaf = TlsIdentity(clock, client_context, server=False, link=settings.tls_dir)
         connection = _connection(settings, service, state.instance, leaf, system_entropy)
@@ -356,6 +359,8 @@ def run(service: ServiceName, settings_type: type[S], serve_service: Serve[S]) -
         config = read_arguments(sys.argv[1:], service)
         settings = load_settings(settings_type, config_file=config, environ=os.environ)
         os.umask(0o077)
+        # A worker thread must not keep the event loop waiting for 5 ms, Python's own interval.
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_signalled(serve_service, settings))
     except ConfigError as err:

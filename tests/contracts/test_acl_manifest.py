@@ -1,7 +1,7 @@
 """What every place for the ACL manifest does: says what it is now, and when it has changed."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from services.metadata.adapters.acl_file import FileManifest
 from services.metadata.config import AclConfigMap
 from services.metadata.ports import AclManifest
 from svc_core.adapters.files import write_private
+from svc_core.errors import ConfigError
+from svc_core.wire.acl_yaml import MAX_BYTES
 from tests.fakes.kube_emulator.emulator import open_emulator
 from tests.fakes.kube_emulator.objects import Place
 
@@ -25,6 +27,12 @@ class Editable:
     manifest: AclManifest
     write: Callable[[str], object]
     remove: Callable[[], object]
+
+
+async def until(following: AsyncGenerator[bytes | None, None], wanted: bytes | None) -> None:
+    """Wait until the manifest is ``wanted``; anything may be said before that."""
+    while await anext(following) != wanted:
+        pass
 
 
 @pytest.fixture
@@ -80,4 +88,54 @@ async def test_it_can_be_read_again_after_somebody_stopped_following(editable: E
     for _ in range(2):
         following = editable.manifest.follow()
         assert await anext(following) == b"1"
+        await following.aclose()
+
+
+async def test_a_file_that_cannot_be_read_is_an_error_and_not_an_absence(tmp_path: Path) -> None:
+    path = tmp_path / "acl.yaml"
+    path.write_text("1")
+    async with asyncio.timeout(20):
+        following = FileManifest(path).follow()
+        await anext(following)
+        path.unlink()
+        path.mkdir()
+
+        with pytest.raises(ConfigError, match=r"acl\.yaml: cannot be read: Is a directory"):
+            await until(following, b"2")
+
+
+async def test_a_file_of_any_size_costs_no_more_than_is_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "acl.yaml"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+    following = FileManifest(path).follow()
+    raw = await anext(following)
+    await following.aclose()
+
+    assert raw is not None
+    assert len(raw) == MAX_BYTES + 1
+
+
+async def test_a_directory_that_is_missing_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
+    following = FileManifest(tmp_path / "nowhere" / "acl.yaml").follow()
+
+    assert await anext(following) is None
+    with pytest.raises(ConfigError, match="nowhere: cannot be watched"):
+        await anext(following)
+
+
+async def test_a_directory_that_comes_back_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "live" / "acl.yaml"
+    path.parent.mkdir()
+    path.write_bytes(b"1")
+    async with asyncio.timeout(20):
+        following = FileManifest(path).follow()
+        for _ in range(2):  # once at the beginning, once by the watch
+            assert await anext(following) == b"1"
+        path.parent.rename(tmp_path / "away")
+        await until(following, None)
+        path.parent.mkdir()
+        path.write_bytes(b"2")
+        await until(following, b"2")
         await following.aclose()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -14,6 +15,10 @@ pytestmark = pytest.mark.deploy
 
 LOCK = read_lock((ROOT / "requirements.lock").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+SERVICES = ("metadata", "watcher", "gatekeeper", "authcontroller", "console")
+BASE_SIZE = 130_010_000
+"""Bytes of the base, by the page that docs/runbooks/versions.md links to."""
+LARGEST = 200_000_000
 
 
 def test_an_image_gets_what_the_project_needs_and_no_tool_of_its_developers() -> None:
@@ -64,6 +69,27 @@ def test_the_dockerfile_is_clean() -> None:
     )
 
     assert said.returncode == 0, said.stdout
+
+
+def size_of(image: str) -> int:
+    """Return an image's bytes on disk, or skip the test and say that it did not run."""
+    docker = shutil.which("docker")
+    command = [docker or "false", "image", "inspect", image, "--format", "{{.Size}}"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    if said.returncode:
+        # Building them takes minutes and an engine; `scripts/build-images` does it.
+        pytest.skip(f"NOT RUN: {image} is not here")
+    return int(said.stdout)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_is_small(service: str) -> None:
+    base = re.findall(r"^ARG BASE=(\S+)$", DOCKERFILE, re.MULTILINE)[0]
+
+    # What is added counts: a stand-in for the base may be of any size.
+    added = size_of(f"securetransport/{service}:0.1.0") - size_of(base)
+
+    assert BASE_SIZE + added < LARGEST
 
 
 def test_the_bill_of_materials_names_every_package_once() -> None:

@@ -1,9 +1,12 @@
 # AuthController: its own certificates, its own identity, nothing of anyone else.
+# Only a request and a life: `not_after` would get round the role's longest life.
 path "nats_int/issuer/+/sign/authcontroller" {
   capabilities = ["update"]
+  allowed_parameters = { "csr" = [], "ttl" = [] }
 }
 path "nats_int/issuer/+/sign/authcontroller-admin" {
   capabilities = ["update"]
+  allowed_parameters = { "csr" = [], "ttl" = [] }
 }
 
 # What everybody should trust and do.
@@ -16,12 +19,20 @@ path "secret/data/identities/authcontroller/*" {
   capabilities = ["create", "read"]
 }
 
-# Its own secret-id: make the next, look up and destroy the last.
+# Which secret-ids its instances say are theirs.
+path "secret/data/claims/authcontroller/*" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Its own secret-id: make the next, marked as made by itself; look up and destroy the last.
 path "auth/approle/role/authcontroller/secret-id" {
   capabilities = ["create", "update"]
+  required_parameters = ["metadata"]
+  allowed_parameters = { "metadata" = ["{\"made_by\":\"rotation\"}"] }
 }
 path "auth/approle/role/authcontroller/secret-id/lookup" {
   capabilities = ["create", "update"]
+  allowed_parameters = { "secret_id" = [] }
 }
 path "auth/approle/role/authcontroller/secret-id-accessor/destroy" {
   capabilities = ["create", "update"]

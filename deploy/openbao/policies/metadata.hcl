@@ -1,12 +1,17 @@
 # Metadata: the authority. It makes intermediates, keys and bundles; it signs no leaf but its own
 # and the canary's, and cannot change policies, roles or who may log in.
 
-# Intermediates: key and request inside OpenBao, signed by the root, imported, retired.
+# Intermediates: key and request inside OpenBao, signed by the root, imported, retired. The root's
+# own path length ends below them; other parameters of its signature are not for asking.
 path "pki/root/sign-intermediate" {
   capabilities = ["update"]
-}
-path "pki/issuer/default" {
-  capabilities = ["read"]
+  allowed_parameters = {
+    "csr" = []
+    "common_name" = []
+    "ttl" = []
+    "not_before_duration" = []
+    "max_path_length" = []
+  }
 }
 path "pki/cert/ca" {
   capabilities = ["read"]
@@ -17,13 +22,7 @@ path "nats_int/intermediate/generate/internal" {
 path "nats_int/issuers/generate/intermediate/existing" {
   capabilities = ["update"]
 }
-path "nats_int/issuers/generate/intermediate/existing" {
-  capabilities = ["update"]
-}
 path "nats_int/intermediate/set-signed" {
-  capabilities = ["update"]
-}
-path "nats_int/issuers/import/cert" {
   capabilities = ["update"]
 }
 path "nats_int/issuers" {
@@ -36,7 +35,7 @@ path "nats_int/keys" {
   capabilities = ["list"]
 }
 path "nats_int/key/+" {
-  capabilities = ["read", "update", "delete"]
+  capabilities = ["read", "delete"]
 }
 path "nats_route/intermediate/generate/internal" {
   capabilities = ["update"]
@@ -44,13 +43,7 @@ path "nats_route/intermediate/generate/internal" {
 path "nats_route/issuers/generate/intermediate/existing" {
   capabilities = ["update"]
 }
-path "nats_route/issuers/generate/intermediate/existing" {
-  capabilities = ["update"]
-}
 path "nats_route/intermediate/set-signed" {
-  capabilities = ["update"]
-}
-path "nats_route/issuers/import/cert" {
   capabilities = ["update"]
 }
 path "nats_route/issuers" {
@@ -63,31 +56,43 @@ path "nats_route/keys" {
   capabilities = ["list"]
 }
 path "nats_route/key/+" {
-  capabilities = ["read", "update", "delete"]
+  capabilities = ["read", "delete"]
 }
 
-# Its own leaves and the canary's.
+# Its own leaves and the canary's; `not_after` would get round the role's longest life.
 path "nats_int/issuer/+/sign/metadata" {
   capabilities = ["update"]
+  allowed_parameters = { "csr" = [], "ttl" = [] }
 }
 path "nats_int/issuer/+/sign/metadata-admin" {
   capabilities = ["update"]
+  allowed_parameters = { "csr" = [], "ttl" = [] }
 }
 path "nats_int/issuer/+/sign/canary" {
   capabilities = ["update"]
+  allowed_parameters = { "csr" = [], "ttl" = [] }
 }
 
 # The truth, the journal, the keys and the stored bundles; old ones are deleted for good.
 path "secret/data/transport/*" {
-  capabilities = ["create", "read", "update", "delete"]
+  capabilities = ["create", "read", "update"]
 }
 path "secret/metadata/transport/*" {
   capabilities = ["list", "read", "delete"]
 }
 
-# Its own instances' public keys: made once, never replaced.
-path "secret/data/identities/metadata/*" {
+# What must never be lost, and what is only ever added to.
+path "secret/metadata/transport/desired" {
+  capabilities = ["read"]
+}
+path "secret/metadata/transport/journal" {
+  capabilities = ["read"]
+}
+path "secret/data/transport/audit/*" {
   capabilities = ["create", "read"]
+}
+path "secret/metadata/transport/audit/*" {
+  capabilities = ["list", "read"]
 }
 
 # Who the other instances are; making one is each service's own right.
@@ -96,6 +101,45 @@ path "secret/data/identities/*" {
 }
 path "secret/metadata/identities/*" {
   capabilities = ["list", "read", "delete"]
+}
+
+# Which secret-ids instances say are theirs, and the secret-ids there are: what nobody claims is
+# destroyed. It can neither make one for another service nor learn one.
+path "secret/data/claims/*" {
+  capabilities = ["read"]
+}
+path "secret/metadata/claims/*" {
+  capabilities = ["list", "read", "delete"]
+}
+path "auth/approle/role/watcher/secret-id" {
+  capabilities = ["list"]
+}
+path "auth/approle/role/gatekeeper/secret-id" {
+  capabilities = ["list"]
+}
+path "auth/approle/role/authcontroller/secret-id" {
+  capabilities = ["list"]
+}
+path "auth/approle/role/metadata/secret-id-accessor/lookup" {
+  capabilities = ["create", "update"]
+}
+path "auth/approle/role/watcher/secret-id-accessor/lookup" {
+  capabilities = ["create", "update"]
+}
+path "auth/approle/role/gatekeeper/secret-id-accessor/lookup" {
+  capabilities = ["create", "update"]
+}
+path "auth/approle/role/authcontroller/secret-id-accessor/lookup" {
+  capabilities = ["create", "update"]
+}
+path "auth/approle/role/watcher/secret-id-accessor/destroy" {
+  capabilities = ["create", "update"]
+}
+path "auth/approle/role/gatekeeper/secret-id-accessor/destroy" {
+  capabilities = ["create", "update"]
+}
+path "auth/approle/role/authcontroller/secret-id-accessor/destroy" {
+  capabilities = ["create", "update"]
 }
 
 # What the operator asks for.
@@ -114,12 +158,25 @@ path "transit/decrypt/bundle-master" {
   capabilities = ["create", "update"]
 }
 
-# Its own secret-id: make the next, look up and destroy the last.
+# Its instances' public keys: made once, never replaced.
+path "secret/data/identities/metadata/*" {
+  capabilities = ["create", "read"]
+}
+
+# Which secret-ids its instances say are theirs.
+path "secret/data/claims/metadata/*" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Its own secret-id: make the next, marked as made by itself; look up and destroy the last.
 path "auth/approle/role/metadata/secret-id" {
-  capabilities = ["create", "update"]
+  capabilities = ["create", "update", "list"]
+  required_parameters = ["metadata"]
+  allowed_parameters = { "metadata" = ["{\"made_by\":\"rotation\"}"] }
 }
 path "auth/approle/role/metadata/secret-id/lookup" {
   capabilities = ["create", "update"]
+  allowed_parameters = { "secret_id" = [] }
 }
 path "auth/approle/role/metadata/secret-id-accessor/destroy" {
   capabilities = ["create", "update"]

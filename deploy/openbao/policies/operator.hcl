@@ -1,4 +1,5 @@
-# The operator: leaves signed commands and reads what became of them.
+# The operator: leaves signed commands and reads what became of them. Its secret-id is made and
+# replaced by whoever sets OpenBao up.
 path "secret/data/commands/*" {
   capabilities = ["create"]
 }
@@ -9,15 +10,12 @@ path "secret/metadata/transport/*" {
   capabilities = ["list", "read"]
 }
 
-# Its own secret-id: make the next, look up and destroy the last.
-path "auth/approle/role/operator/secret-id" {
-  capabilities = ["create", "update"]
+# Keys and bundles are sealed, and still nothing to an operator.
+path "secret/data/transport/keys/*" {
+  capabilities = ["deny"]
 }
-path "auth/approle/role/operator/secret-id/lookup" {
-  capabilities = ["create", "update"]
-}
-path "auth/approle/role/operator/secret-id-accessor/destroy" {
-  capabilities = ["create", "update"]
+path "secret/data/transport/bundles/*" {
+  capabilities = ["deny"]
 }
 
 # Its own token.

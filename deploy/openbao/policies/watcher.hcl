@@ -1,21 +1,28 @@
 # Watcher: its own certificates, those of the NATS servers and of their routes.
+# Only a request and a life: `not_after` would get round the role's longest life.
 path "nats_int/issuer/+/sign/watcher" {
   capabilities = ["update"]
+  allowed_parameters = { "csr" = [], "ttl" = [] }
 }
 path "nats_int/issuer/+/sign/watcher-sys" {
   capabilities = ["update"]
+  allowed_parameters = { "csr" = [], "ttl" = [] }
 }
 path "nats_int/issuer/+/sign/watcher-admin" {
   capabilities = ["update"]
+  allowed_parameters = { "csr" = [], "ttl" = [] }
 }
 path "nats_int/issuer/+/sign/canary" {
   capabilities = ["update"]
+  allowed_parameters = { "csr" = [], "ttl" = [] }
 }
 path "nats_int/issuer/+/sign/nats-server" {
   capabilities = ["update"]
+  allowed_parameters = { "csr" = [], "ttl" = [] }
 }
 path "nats_route/issuer/+/sign/nats-route" {
   capabilities = ["update"]
+  allowed_parameters = { "csr" = [], "ttl" = [] }
 }
 
 # What everybody should trust and do.
@@ -28,12 +35,20 @@ path "secret/data/identities/watcher/*" {
   capabilities = ["create", "read"]
 }
 
-# Its own secret-id: make the next, look up and destroy the last.
+# Which secret-ids its instances say are theirs.
+path "secret/data/claims/watcher/*" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Its own secret-id: make the next, marked as made by itself; look up and destroy the last.
 path "auth/approle/role/watcher/secret-id" {
   capabilities = ["create", "update"]
+  required_parameters = ["metadata"]
+  allowed_parameters = { "metadata" = ["{\"made_by\":\"rotation\"}"] }
 }
 path "auth/approle/role/watcher/secret-id/lookup" {
   capabilities = ["create", "update"]
+  allowed_parameters = { "secret_id" = [] }
 }
 path "auth/approle/role/watcher/secret-id-accessor/destroy" {
   capabilities = ["create", "update"]

@@ -8,6 +8,7 @@ it covers change their meaning.
 from typing import Final
 
 SIGNED_MESSAGE: Final = b"svc_core/signed-message/v1"
+BATCH_ROOT: Final = b"svc_core/batch-root/v1"
 BUNDLE_REQUEST: Final = b"svc_core/bundle-request/v1"
 BUNDLE_REPLY: Final = b"svc_core/bundle-reply/v1"
 DESIRED_STATE: Final = b"svc_core/desired-state/v1"

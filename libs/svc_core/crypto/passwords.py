@@ -4,21 +4,18 @@
 64 MiB, so callers run it in a worker thread.
 """
 
+import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Final
 
-from cryptography.exceptions import InvalidKey
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-
+from svc_core.crypto.argon2 import Argon2Cost, derive_argon2id
 from svc_core.domain.secrets import SecretBytes
 from svc_core.errors import VerificationError
 
 _SALT_SIZE: Final = 16
 _HASH_SIZE: Final = 32
-_ITERATIONS: Final = 3
-_LANES: Final = 1
-_MEMORY_KIB: Final = 64 * 1024
+_COST: Final = Argon2Cost(memory_kib=64 * 1024, iterations=3, lanes=1)
 
 
 def demo_password(user_id: str) -> SecretBytes:
@@ -29,7 +26,7 @@ def demo_password(user_id: str) -> SecretBytes:
 def hash_password(password: SecretBytes, *, entropy: Callable[[int], bytes]) -> str:
     """Hash ``password`` under a fresh salt."""
     salt = entropy(_SALT_SIZE)
-    return f"{_text(salt)}:{_text(_argon(salt).derive(password.reveal()))}"
+    return f"{_text(salt)}:{_text(_derive(password, salt).reveal())}"
 
 
 def verify_password(text: str, password: SecretBytes) -> None:
@@ -38,23 +35,23 @@ def verify_password(text: str, password: SecretBytes) -> None:
     Raises:
         VerificationError: it is not, or is no hash of ours at all.
     """
+    salt, expected = _parts(text)
+    if not hmac.compare_digest(_derive(password, salt).reveal(), expected):
+        raise VerificationError
+
+
+def _parts(text: str) -> tuple[bytes, bytes]:
     try:
         salt, expected = (b64decode(part, validate=True) for part in text.split(":"))
-        if (len(salt), len(expected)) != (_SALT_SIZE, _HASH_SIZE):
-            raise VerificationError
-        _argon(salt).verify(password.reveal(), expected)
-    except (ValueError, InvalidKey):
+    except ValueError:
         raise VerificationError from None
+    if (len(salt), len(expected)) != (_SALT_SIZE, _HASH_SIZE):
+        raise VerificationError
+    return salt, expected
 
 
-def _argon(salt: bytes) -> Argon2id:
-    return Argon2id(
-        salt=salt,
-        length=_HASH_SIZE,
-        iterations=_ITERATIONS,
-        lanes=_LANES,
-        memory_cost=_MEMORY_KIB,
-    )
+def _derive(password: SecretBytes, salt: bytes) -> SecretBytes:
+    return derive_argon2id(password, salt=salt, cost=_COST, size=_HASH_SIZE)
 
 
 def _text(raw: bytes) -> str:

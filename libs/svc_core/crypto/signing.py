@@ -1,66 +1,32 @@
 """ML-DSA (FIPS 204, pure mode, hedged) behind two objects that hold a parsed key.
 
 Parsing costs a third of a signature, so callers keep `Signer` and `Verifier` objects. Both may be
-used from several threads; the library releases the GIL while it works.
+used from several threads. Which library computes is the provider's matter; what is refused, and
+how, is decided here for all of them. The randomness of a signature is the library's own.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-from types import MappingProxyType
+from enum import Enum
 from typing import Final, Self
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import mldsa
-
+from svc_core.crypto.algorithms import MAX_CONTEXT_SIZE, SIGNING_SEED_SIZE, Algorithm
+from svc_core.crypto.provider_cryptography import CRYPTOGRAPHY
+from svc_core.crypto.providers import PrivateKey, PublicKey, SigningProvider
 from svc_core.domain.secrets import SecretBytes
 from svc_core.errors import VerificationError
 
-SEED_SIZE: Final = 32
+__all__ = ["NO_CONTEXT", "SEED_SIZE", "Algorithm", "NoContext", "Signer", "Verifier"]
 
-_PrivateKey = mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey | mldsa.MLDSA87PrivateKey
-_PublicKey = mldsa.MLDSA44PublicKey | mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey
-
-
-class Algorithm(StrEnum):
-    """The parameter sets of FIPS 204, by the names used on the wire."""
-
-    ML_DSA_44 = "ML-DSA-44"
-    ML_DSA_65 = "ML-DSA-65"
-    ML_DSA_87 = "ML-DSA-87"
-
-    @property
-    def public_size(self) -> int:
-        """Bytes of a public key: 1,312, 1,952 or 2,592."""
-        return _PARAMETERS[self].public_size
-
-    @property
-    def signature_size(self) -> int:
-        """Bytes of a signature: 2,420, 3,309 or 4,627."""
-        return _PARAMETERS[self].signature_size
+SEED_SIZE: Final = SIGNING_SEED_SIZE
 
 
-@dataclass(frozen=True, slots=True)
-class _Parameters:
-    private: type[_PrivateKey]
-    public: type[_PublicKey]
-    public_size: int
-    signature_size: int
+class NoContext(Enum):
+    """A type of its own for the empty context, so that nobody passes it by accident."""
+
+    NO_CONTEXT = b""
 
 
-_PARAMETERS: Final[Mapping[Algorithm, _Parameters]] = MappingProxyType(
-    {
-        Algorithm.ML_DSA_44: _Parameters(
-            mldsa.MLDSA44PrivateKey, mldsa.MLDSA44PublicKey, 1312, 2420
-        ),
-        Algorithm.ML_DSA_65: _Parameters(
-            mldsa.MLDSA65PrivateKey, mldsa.MLDSA65PublicKey, 1952, 3309
-        ),
-        Algorithm.ML_DSA_87: _Parameters(
-            mldsa.MLDSA87PrivateKey, mldsa.MLDSA87PublicKey, 2592, 4627
-        ),
-    }
-)
+NO_CONTEXT: Final = NoContext.NO_CONTEXT
+"""The empty context of FIPS 204: to judge published vectors and to talk to others, never ours."""
 
 
 class Signer:
@@ -68,26 +34,39 @@ class Signer:
 
     __slots__ = ("_key", "algorithm", "public")
 
-    def __init__(self, algorithm: Algorithm, key: _PrivateKey) -> None:
+    def __init__(self, algorithm: Algorithm, key: PrivateKey) -> None:
         self._key = key
         self.algorithm = algorithm
-        self.public: bytes = key.public_key().public_bytes_raw()
+        self.public: bytes = key.public
 
     @classmethod
-    def from_seed(cls, algorithm: Algorithm, seed: SecretBytes) -> Self:
+    def from_seed(
+        cls,
+        algorithm: Algorithm,
+        seed: SecretBytes,
+        *,
+        provider: SigningProvider = CRYPTOGRAPHY.signing,
+    ) -> Self:
         """Make the key pair that FIPS 204 derives from ``seed``.
 
         Args:
             algorithm: the parameter set.
             seed: 32 bytes; the only form in which private keys are stored.
+            provider: whose implementation signs.
 
         Raises:
             ValueError: ``seed`` is not 32 bytes.
         """
-        return cls(algorithm, _PARAMETERS[algorithm].private.from_seed_bytes(seed.reveal()))
+        if len(seed) != SEED_SIZE:
+            raise ValueError(f"the seed of a signing key has {SEED_SIZE} bytes, not {len(seed)}")
+        return cls(algorithm, provider.private_key(algorithm, seed))
 
-    def sign(self, message: bytes, *, context: bytes) -> bytes:
+    def sign(self, message: bytes, *, context: bytes | NoContext) -> bytes:
         """Return the signature over ``message``; every call gives another one.
+
+        Args:
+            message: any number of bytes, also none.
+            context: what kind of thing is signed, 1 to 255 bytes; or `NO_CONTEXT`.
 
         Raises:
             ValueError: ``context`` is empty or longer than 255 bytes.
@@ -100,33 +79,53 @@ class Verifier:
 
     __slots__ = ("_key", "algorithm")
 
-    def __init__(self, algorithm: Algorithm, key: _PublicKey) -> None:
+    def __init__(self, algorithm: Algorithm, key: PublicKey) -> None:
         self._key = key
         self.algorithm = algorithm
 
     @classmethod
-    def from_public(cls, algorithm: Algorithm, public: bytes) -> Self:
-        """Parse a raw public key.
+    def from_public(
+        cls,
+        algorithm: Algorithm,
+        public: bytes,
+        *,
+        provider: SigningProvider = CRYPTOGRAPHY.signing,
+    ) -> Self:
+        """Parse a raw public key; it never comes with the message it is to verify.
 
         Raises:
             ValueError: ``public`` has not the size of ``algorithm``.
         """
-        return cls(algorithm, _PARAMETERS[algorithm].public.from_public_bytes(public))
+        if len(public) != algorithm.public_size:
+            raise ValueError(
+                f"a public key of {algorithm} has {algorithm.public_size} bytes, not {len(public)}"
+            )
+        return cls(algorithm, provider.public_key(algorithm, public))
 
-    def verify(self, signature: bytes, message: bytes, *, context: bytes) -> None:
+    def verify(self, signature: bytes, message: bytes, *, context: bytes | NoContext) -> None:
         """Return if ``signature`` covers ``message`` under ``context``.
+
+        Args:
+            signature: from a peer, any size.
+            message: what it should cover.
+            context: as for `Signer.sign`; the verifying side's own, never a peer's.
 
         Raises:
             VerificationError: it does not, whatever the reason.
+            ValueError: ``context`` is empty or longer than 255 bytes.
         """
-        try:
-            self._key.verify(signature, message, _checked(context))
-        except InvalidSignature:
-            raise VerificationError from None
+        own = _checked(context)
+        if len(signature) != self.algorithm.signature_size:
+            raise VerificationError
+        self._key.verify(signature, message, own)
 
 
-def _checked(context: bytes) -> bytes:
+def _checked(context: bytes | NoContext) -> bytes:
+    if isinstance(context, NoContext):
+        return context.value
     # An empty context would make signatures of different kinds of things interchangeable.
-    if not context:
-        raise ValueError("a signature needs a context")
+    if not 0 < len(context) <= MAX_CONTEXT_SIZE:
+        raise ValueError(
+            f"a signature needs a context of 1 to {MAX_CONTEXT_SIZE} bytes, not {len(context)}"
+        )
     return context

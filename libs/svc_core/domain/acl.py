@@ -1,14 +1,28 @@
 """Who may publish and who may consume what: the parsed ACL manifest and questions about it.
 
-Wildcard entries and names that are no services get a warning, no key and no NATS permission, so
-the prototype's manifest is accepted as it is and grants nothing by accident.
+Wildcard entries and names that are no services are accepted with a warning and get no key and no
+NATS permission, so the prototype's manifest is accepted as it is and grants nothing by accident.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
 
-from svc_core.domain.identity import ServiceName, Subject, service_name, subject
+from svc_core.domain.acl_entries import Finding, Severity, judge_entry, shown
+from svc_core.domain.identity import ServiceName, Subject, service_name
 from svc_core.domain.keys import TopicPermission
+
+PUBLISH: Final = "publish"
+SUBSCRIBE: Final = "subscribe"
+VERBS: Final = (PUBLISH, SUBSCRIBE)
+
+Roles = Mapping[str, Mapping[str, Sequence[str]]]
+"""``{service: {publish: [...], subscribe: [...]}}``, of the right shape but otherwise unjudged."""
+
+_SIMILAR: Final = 0.6
+_GUESSES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,17 @@ class Acl:
     """Permissions of every service; immutable, replaced as a whole."""
 
     services: Mapping[ServiceName, ServicePermissions]
+    _producers: Mapping[Subject, frozenset[ServiceName]] = field(
+        init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "services", MappingProxyType(dict(self.services)))
+        found: dict[Subject, set[ServiceName]] = {}
+        for service, permissions in self.services.items():
+            for topic in permissions.publish:
+                found.setdefault(topic, set()).add(service)
+        object.__setattr__(self, "_producers", {t: frozenset(s) for t, s in found.items()})
 
     @property
     def topics(self) -> frozenset[Subject]:
@@ -37,7 +62,7 @@ class Acl:
 
     def producers(self, topic: Subject) -> frozenset[ServiceName]:
         """Return the services that may publish on ``topic``."""
-        return frozenset(s for s, p in self.services.items() if topic in p.publish)
+        return self._producers.get(topic, frozenset())
 
     def permissions(self, service: ServiceName) -> tuple[TopicPermission, ...]:
         """Return what ``service`` may do, sorted by topic; empty for an unknown service."""
@@ -51,37 +76,69 @@ class Acl:
 
 
 @dataclass(frozen=True, slots=True)
-class AclWarning:
-    """One entry of a manifest that grants nothing, and why."""
+class AclRemark:
+    """Something to say about one service of a manifest, or about one entry of its lists."""
 
     service: str
-    entry: str
-    reason: str
+    finding: Finding
+    verb: str = ""
+    """``publish`` or ``subscribe``; empty when it is about the service."""
+    index: int = -1
+    """Which entry of that list, from 0; -1 when it is about the service."""
+    entry: str = ""
+
+    @property
+    def severity(self) -> Severity:
+        """What follows from it."""
+        return self.finding.severity
 
 
 def acl_from_roles(
-    roles: Mapping[str, Mapping[str, Iterable[str]]], *, known: frozenset[ServiceName]
-) -> tuple[Acl, tuple[AclWarning, ...]]:
-    """Build an `Acl` from ``{service: {publish: [...], subscribe: [...]}}``.
+    roles: Roles, *, known: frozenset[ServiceName]
+) -> tuple[Acl, tuple[AclRemark, ...]]:
+    """Build an `Acl` from roles; what cannot be granted is remarked on and left out.
+
+    The ACL is for use only when no remark is an error.
 
     Args:
-        roles: the manifest's ``roles`` mapping, already of the right shape.
+        roles: the manifest's ``roles``.
         known: services that exist in this deployment; others get a warning and nothing else.
     """
-    warnings: list[AclWarning] = []
+    remarks = list(_strangers(roles, known))
     services: dict[ServiceName, ServicePermissions] = {}
     for name, lists in roles.items():
-        if name not in known:
-            warnings.append(AclWarning(name, "*", "not a service of this deployment"))
-            continue
-        granted: dict[str, set[Subject]] = {"publish": set(), "subscribe": set()}
-        for verb, entries in lists.items():
-            for entry in entries:
-                try:
-                    granted[verb].add(subject(entry))
-                except ValueError:
-                    warnings.append(AclWarning(name, entry, "wildcard or illegal subject"))
-        services[service_name(name)] = ServicePermissions(
-            frozenset(granted["publish"]), frozenset(granted["subscribe"])
-        )
-    return Acl(services), tuple(warnings)
+        granted = [_granted(name, verb, lists.get(verb, ()), remarks) for verb in VERBS]
+        if name in known:
+            services[service_name(name)] = ServicePermissions(*granted)
+    return Acl(services), tuple(remarks)
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Return `` (did you mean …?)`` with the likeliest of ``choices``, or nothing."""
+    close = difflib.get_close_matches(name, sorted(choices), n=1, cutoff=_SIMILAR)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _strangers(roles: Roles, known: frozenset[ServiceName]) -> Iterator[AclRemark]:
+    # Comparing costs time; who misspells more than this has another problem.
+    for number, name in enumerate(name for name in roles if name not in known):
+        hint = nearest(name, known) if number < _GUESSES else ""
+        reason = f"{shown(name)} is not a service of this deployment{hint}: it gets nothing"
+        yield AclRemark(name, Finding(Severity.IGNORED, reason))
+
+
+def _granted(
+    service: str, verb: str, entries: Sequence[str], remarks: list[AclRemark]
+) -> frozenset[Subject]:
+    seen: dict[str, int] = {}
+    granted = []
+    for index, entry in enumerate(entries):
+        finding = judge_entry(entry)
+        if finding is None and entry in seen:
+            finding = Finding(Severity.DOUBTFUL, f"{entry} is in this list already")
+        elif finding is None:
+            granted.append(Subject(entry))
+        seen.setdefault(entry, index)
+        if finding is not None:
+            remarks.append(AclRemark(service, finding, verb, index, entry))
+    return frozenset(granted)

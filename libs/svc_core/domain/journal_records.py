@@ -35,7 +35,8 @@ class RecordKind(StrEnum):
     ANSWERED = "answered"
     """A response reached the asker (``<key epoch>/<signer>`` of the response)."""
     REDELIVERED = "redelivered"
-    """A message that had its effect before came again and was acknowledged silently."""
+    """A message that had its effect before came again and was acknowledged silently
+    (``<key epoch>/<signer>`` of this copy)."""
     REJECTED = "rejected"
     """A message was refused for good (error code); the id is ``<stream>#<sequence>``."""
 

@@ -1,17 +1,19 @@
 """Signing keys, topic keys and the ring a service holds of them.
 
-A key is named by its id and belongs to one key epoch; it seals during that epoch and opens until
-its validity (four periods) is over. Ids are the prototype's: ``<topic>-epoch-<n>`` for topic keys,
-the epoch number for signing keys.
+A key is named by its id and belongs to one key epoch; what it may do when is said by
+`svc_core.domain.key_states`. Ids are the prototype's: ``<topic>-epoch-<n>`` for topic keys, the
+epoch number for signing keys.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import Final, TypeVar
 
 from svc_core.domain.epochs import Epoch
 from svc_core.domain.identity import ServiceName, Subject
+from svc_core.domain.key_states import KeyState, is_young_enough_to_seal, state_at
 from svc_core.domain.secrets import SecretBytes
 from svc_core.errors import KeyExpiredError, PermissionDeniedError, UnknownKeyError
 
@@ -67,6 +69,11 @@ class TopicPermission:
     consume: bool
 
 
+_Name = TypeVar("_Name")
+_Key = TypeVar("_Key", TopicKey, SigningKey, VerifyKey)
+_NO_GRACE: Final = timedelta(0)
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRing:
     """Every key one service holds; replaced as a whole, never changed."""
@@ -77,6 +84,16 @@ class KeyRing:
     topics: Mapping[tuple[Subject, str], TopicKey]
     permissions: Mapping[Subject, TopicPermission]
     producers: Mapping[Subject, frozenset[ServiceName]]
+    _newest: Mapping[tuple[Subject, int], TopicKey] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        newest: dict[tuple[Subject, int], TopicKey] = {}
+        for key in self.topics.values():
+            place = key.topic, key.epoch.number
+            known = newest.get(place)
+            if known is None or _generation_order(known) < _generation_order(key):
+                newest[place] = key
+        object.__setattr__(self, "_newest", MappingProxyType(newest))
 
     @classmethod
     def of(
@@ -100,26 +117,27 @@ class KeyRing:
         )
 
     def sealing_key(self, topic: Subject, *, epoch: Epoch, now: datetime) -> TopicKey:
-        """Return the newest generation of ``topic``'s key for ``epoch``.
+        """Return the newest generation of ``topic``'s key for ``epoch``; one look-up.
+
+        Which epoch is the caller's choice: the current one, or a fallback while no newer key can
+        be had. A key that is STAGED, or older than three periods, is never returned.
 
         Raises:
             PermissionDeniedError: this service may not produce on ``topic``.
-            UnknownKeyError: no key for that epoch is here (yet).
+            UnknownKeyError: no key for that epoch is here (yet), or its age forbids it to seal.
         """
         permission = self.permissions.get(topic)
         if permission is None or not permission.produce:
             raise PermissionDeniedError(f"{self.service} may not produce on {topic}")
-        found = [
-            key
-            for (key_topic, _), key in self.topics.items()
-            if key_topic == topic and key.epoch == epoch and now < key.not_after
-        ]
-        if not found:
+        key = self._newest.get((topic, epoch.number))
+        if key is None:
             raise UnknownKeyError(f"no key for {topic} in key epoch {epoch}")
-        return max(found, key=lambda key: (len(key.key_id), key.key_id))
+        if not is_young_enough_to_seal(now, not_before=key.not_before, not_after=key.not_after):
+            raise UnknownKeyError(f"topic key {key.key_id!r} may not seal at {now.isoformat()}")
+        return key
 
     def opening_key(self, topic: Subject, key_id: str, *, now: datetime) -> TopicKey:
-        """Return the key ``key_id`` of ``topic`` if it may still open messages.
+        """Return the key ``key_id`` of ``topic`` if it may open messages: STAGED keys may too.
 
         Raises:
             PermissionDeniedError: this service may not consume ``topic``.
@@ -157,6 +175,45 @@ class KeyRing:
             raise KeyExpiredError(f"signing key {signer}/{epoch} is no longer valid")
         return key
 
+    def state_of(self, key: TopicKey, *, now: datetime) -> KeyState:
+        """Return what ``key`` may be used for at ``now``; DESTROYED if it is not in this ring."""
+        if (key.topic, key.key_id) not in self.topics:
+            return KeyState.DESTROYED
+        newest = self._newest[key.topic, key.epoch.number]
+        return state_at(
+            now,
+            not_before=key.not_before,
+            not_after=key.not_after,
+            is_newest=key.key_id == newest.key_id,
+        )
+
+    def pruned(self, now: datetime, *, grace: timedelta = _NO_GRACE) -> "KeyRing":
+        """Return this ring without the keys whose validity is over; itself if there are none.
+
+        Their secrets are gone once nobody holds the former ring, a parsed key or a job made from
+        it. Python cannot overwrite them: immutable bytes are freed as they are, and the memory is
+        used again at some time.
+
+        Args:
+            now: wall time.
+            grace: how much longer expired keys are kept, the tolerated skew at most. They do
+                nothing in that time; it is for a clock that is set back.
+        """
+        at = now - grace
+        ends = (
+            key.not_after
+            for keys in (self.topics, self.signing, self.verify)
+            for key in keys.values()
+        )
+        if all(at < end for end in ends):
+            return self
+        return replace(
+            self,
+            signing=_still_valid(self.signing, at),
+            verify=_still_valid(self.verify, at),
+            topics=_still_valid(self.topics, at),
+        )
+
     def may_produce(self, signer: ServiceName, topic: Subject) -> bool:
         """Say whether ``signer`` is one of the producers of ``topic``."""
         return signer in self.producers.get(topic, frozenset())
@@ -165,3 +222,12 @@ class KeyRing:
     def newest_epoch(self) -> int:
         """Return the highest key epoch this ring can sign in, or -1 when it is empty."""
         return max(self.signing, default=-1)
+
+
+def _generation_order(key: TopicKey) -> tuple[int, str]:
+    """Return what sorts the keys of one topic and epoch by generation: ``.10`` is after ``.9``."""
+    return len(key.key_id), key.key_id
+
+
+def _still_valid(keys: Mapping[_Name, _Key], at: datetime) -> Mapping[_Name, _Key]:
+    return MappingProxyType({name: key for name, key in keys.items() if at < key.not_after})

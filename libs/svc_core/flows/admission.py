@@ -6,9 +6,11 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from svc_core.crypto.signing import Algorithm, Signer, Verifier
+from svc_core.crypto.signing import Signer, Verifier
+from svc_core.crypto.suite import SignatureSuite
 from svc_core.domain.epochs import Epoch, EpochSchedule
 from svc_core.domain.identity import ServiceName, Subject
+from svc_core.domain.key_states import SEALING_PERIODS
 from svc_core.domain.keys import KeyRing, SigningKey, TopicKey, VerifyKey
 from svc_core.errors import (
     AlgorithmMismatchError,
@@ -19,7 +21,6 @@ from svc_core.errors import (
 )
 from svc_core.wire.signed_message import SignedMessage
 
-_SEALING_EPOCHS: Final = 3
 _CACHED_KEYS: Final = 256
 
 
@@ -78,7 +79,7 @@ def choose_sealing_keys(
         KeyNotAvailableError: there are none.
     """
     current = schedule.current(now).number
-    for number in range(current, max(current - _SEALING_EPOCHS, -1), -1):
+    for number in range(current, max(current - SEALING_PERIODS, -1), -1):
         epoch = Epoch(number)
         try:
             topic_key = ring.sealing_key(topic, epoch=epoch, now=now)
@@ -93,23 +94,24 @@ def choose_sealing_keys(
 class ParsedKeys:
     """Signers and verifiers of one ring, parsed once; bounded."""
 
-    def __init__(self) -> None:
+    def __init__(self, suite: SignatureSuite) -> None:
+        self._suite = suite
         self._signers: LRUCache[int, Signer] = LRUCache(_CACHED_KEYS)
         self._verifiers: LRUCache[tuple[ServiceName, int], Verifier] = LRUCache(_CACHED_KEYS)
 
     def signer(self, key: SigningKey) -> Signer:
-        """Return ``key`` parsed."""
+        """Return ``key`` parsed; `AlgorithmRefusedError` if its algorithm is not accepted."""
         signer = self._signers.get(key.epoch.number)
         if signer is None:
-            signer = Signer.from_seed(Algorithm(key.algorithm), key.seed)
+            signer = self._suite.signer(key.seed, algorithm=key.algorithm)
             self._signers[key.epoch.number] = signer
         return signer
 
     def verifier(self, key: VerifyKey) -> Verifier:
-        """Return ``key`` parsed."""
+        """Return ``key`` parsed; `AlgorithmRefusedError` if its algorithm is not accepted."""
         name = (key.service, key.epoch.number)
         verifier = self._verifiers.get(name)
         if verifier is None:
-            verifier = Verifier.from_public(Algorithm(key.algorithm), key.public)
+            verifier = self._suite.verifier(key.algorithm, key.public)
             self._verifiers[name] = verifier
         return verifier

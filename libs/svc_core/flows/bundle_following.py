@@ -71,6 +71,7 @@ class BundleFollower:
         self._statements = statements
         self._clock = around.clock
         self._entropy = around.entropy
+        self._exchange = around.crypto.exchange
         self._profile = around.profile
         self._health = around.health
         self.hinted = Wakeup()
@@ -83,6 +84,7 @@ class BundleFollower:
     async def run(self) -> None:
         """Pull now, at a jittered time in every lead, and whenever a hint says so; for ever."""
         while True:
+            self._channel.prune()
             await self._pull_safely()
             self._health.beat(self.name, f"version {self._channel.version}")
             await self.hinted.wait(self._until_next_pull().total_seconds())
@@ -101,7 +103,7 @@ class BundleFollower:
             BusError: Metadata did not answer.
             RejectedError: the answer is not one to trust; the keys in use stay in use.
         """
-        kem = KemKey.from_seed(SecretBytes(self._entropy(_KEM_SEED)))
+        kem = self._exchange.key(SecretBytes(self._entropy(_KEM_SEED)))
         request = BundleRequest(
             self._recipient.service,
             self._recipient.instance,

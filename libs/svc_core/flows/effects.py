@@ -75,9 +75,15 @@ class Effects:
         """
         check_record_id(record_id)
         now = self._clock.now()
-        if self._window.begin((message.signer, record_id), now) is not Verdict.DONE:
+        verdict = self._window.begin(
+            (message.signer, record_id), now, keep_until=message.valid_until
+        )
+        if verdict is not Verdict.DONE:
             return False
-        self._journal.append(JournalRecord(RecordKind.REDELIVERED, unix_ns(now), record_id))
+        # With the copy's own epoch, which may be later than that of the first.
+        self._journal.append(
+            JournalRecord(RecordKind.REDELIVERED, unix_ns(now), record_id, _origin(message))
+        )
         self._metrics.redelivered()
         return True
 
@@ -100,8 +106,7 @@ class Effects:
         if self.is_done(message, record_id):
             return False
         now = self._clock.now()
-        extra = f"{message.key_epoch}/{message.signer}"
-        self._journal.append(JournalRecord(self._kind, unix_ns(now), record_id, extra))
+        self._journal.append(JournalRecord(self._kind, unix_ns(now), record_id, _origin(message)))
         self._window.finish((message.signer, record_id), now, message.valid_until)
         self._metrics.answered(None if due_at is None else now - due_at)
         return True
@@ -110,8 +115,12 @@ class Effects:
 def effects_in(
     records: Iterable[JournalRecord], kind: RecordKind
 ) -> Iterator[tuple[tuple[ServiceName, str], Epoch]]:
-    """Yield signer, id and key epoch of every record of ``kind``."""
+    """Yield signer, id and key epoch of every record of ``kind``, and of its repeats."""
     for record in records:
-        if record.kind is kind:
+        if record.kind in {kind, RecordKind.REDELIVERED} and record.extra:
             epoch, _, signer = record.extra.partition("/")
             yield (service_name(signer), record.record_id), Epoch(int(epoch))
+
+
+def _origin(message: OpenedMessage) -> str:
+    return f"{message.key_epoch}/{message.signer}"

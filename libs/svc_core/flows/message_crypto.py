@@ -1,101 +1,86 @@
-"""The two jobs a worker thread does for the secure channel: make a message, open a message.
+"""What happens to one message's bytes: sealed and opened, its proof and its age checked.
 
-Both are pure: all they need is in the job, and they touch nothing shared.
+Pure: all that is needed is in the arguments. What takes microseconds runs in the event loop; the
+signatures, which take up to milliseconds and free the interpreter while they do, run in worker
+threads (`svc_core.flows.message_signing`, `svc_core.flows.message_verifying`).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 
-from svc_core.crypto import contexts, kdf, sealing
-from svc_core.crypto.signing import Signer, Verifier
+from svc_core.crypto import contexts, kdf, merkle, sealing
+from svc_core.domain.identity import Subject
 from svc_core.domain.keys import TopicKey
 from svc_core.errors import FutureMessageError, StaleMessageError
+from svc_core.ports.time import Entropy
 from svc_core.wire import framing, signed_message
 from svc_core.wire.signed_message import SignedMessage
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """When a message must have been made to be taken at ``now``."""
+class Claim(NamedTuple):
+    """What a signature has to cover, and the signature that is said to."""
 
-    now: datetime
-    made_after: datetime
-    """When its signing key began to be valid."""
-    skew: timedelta
-
-    def check(self, sent_at: datetime) -> None:
-        """Refuse a time that no honest clock within the tolerated skew could have said.
-
-        Raises:
-            StaleMessageError: it lies before the key's life.
-            FutureMessageError: it lies in the future.
-        """
-        if sent_at < self.made_after - self.skew:
-            raise StaleMessageError(f"made at {sent_at.isoformat()}, before its key was")
-        if sent_at > self.now + self.skew:
-            raise FutureMessageError(f"made at {sent_at.isoformat()}, in the future")
+    context: bytes
+    covered: bytes
+    signature: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SealJob:
-    """A header without payload and signature, and what to fill them in with."""
-
-    header: SignedMessage
-    payload: bytes
-    key: TopicKey
-    signer: Signer
-    entropy: Callable[[int], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenJob:
-    """A message whose header was accepted, and the keys it named."""
-
-    message: SignedMessage
-    key: TopicKey
-    verifier: Verifier
-    acceptance: Acceptance
-
-
-def seal_message(job: SealJob) -> bytes:
-    """Encrypt, sign and encode one message."""
-    sealed = sealing.seal(
-        job.key.secret,
-        job.payload,
-        info=_info(job.key),
-        aad=signed_message.header_aad(job.header),
-        entropy=job.entropy,
+def encrypt(header: bytes, payload: bytes, key: TopicKey, *, entropy: Entropy) -> bytes:
+    """Return ``payload`` encrypted under ``key``, bound to ``header``, framed."""
+    return framing.encode(
+        sealing.seal(
+            key.secret, payload, info=_info(key.topic, key.key_id), aad=header, entropy=entropy
+        )
     )
-    unsigned = replace(job.header, payload=framing.encode(sealed))
-    signature = job.signer.sign(
-        signed_message.signing_input(unsigned), context=contexts.SIGNED_MESSAGE
-    )
-    return signed_message.encode(replace(unsigned, signature=signature))
 
 
-def open_message(job: OpenJob) -> bytes:
-    """Verify one message, check its age, and return its payload.
+def decrypt(header: bytes, framed: bytes, key: TopicKey) -> bytes:
+    """Return the payload in ``framed``.
 
     Raises:
-        VerificationError: the signature or the encryption does not hold.
-        StaleMessageError, FutureMessageError: it was not made in the life of its key.
-        MalformedMessageError: the payload is no framed encryption.
+        VerificationError: the encryption does not hold.
+        MalformedMessageError: ``framed`` is no framed encryption.
     """
-    message = job.message
-    job.verifier.verify(
-        message.signature,
-        signed_message.signing_input(message),
-        context=contexts.SIGNED_MESSAGE,
-    )
-    job.acceptance.check(message.sent_at)
-    return sealing.unseal(
-        job.key.secret,
-        framing.decode(message.payload),
-        info=_info(job.key),
-        aad=signed_message.header_aad(message),
-    )
+    info = _info(key.topic, key.key_id)
+    return sealing.unseal(key.secret, framing.decode(framed), info=info, aad=header)
 
 
-def _info(key: TopicKey) -> bytes:
-    return kdf.labelled_info(contexts.SEAL_MESSAGE, key.topic.encode(), key.key_id.encode())
+def check_age(sent_at: datetime, *, now: datetime, made_after: datetime, skew: timedelta) -> None:
+    """Refuse a time that no honest clock within the tolerated skew could have said.
+
+    Args:
+        sent_at: what the message says.
+        now: this side's time.
+        made_after: when the message's signing key began to be valid.
+        skew: how far two clocks may be apart.
+
+    Raises:
+        StaleMessageError: it lies before the key's life.
+        FutureMessageError: it lies in the future.
+    """
+    if sent_at < made_after - skew:
+        raise StaleMessageError(f"made at {sent_at.isoformat()}, before its key was")
+    if sent_at > now + skew:
+        raise FutureMessageError(f"made at {sent_at.isoformat()}, in the future")
+
+
+def claim_of(message: SignedMessage, header: bytes) -> Claim:
+    """Return what must be verified for ``message``: itself, or the batch it proves to be of.
+
+    Raises:
+        VerificationError: its path fits no batch of that size.
+    """
+    proof = message.batch_proof
+    if proof is None:
+        covered = signed_message.signing_input(header, message.payload)
+        return Claim(contexts.SIGNED_MESSAGE, covered, message.signature)
+    leaf = merkle.leaf_hash(proof.blind, header, message.payload)
+    root = merkle.root_of(leaf, index=proof.index, size=proof.size, path=proof.path)
+    covered = signed_message.root_input(message, proof.size, root)
+    return Claim(contexts.BATCH_ROOT, covered, message.signature)
+
+
+@lru_cache(maxsize=1024)
+def _info(topic: Subject, key_id: str) -> bytes:
+    return kdf.labelled_info(contexts.SEAL_MESSAGE, topic.encode(), key_id.encode())

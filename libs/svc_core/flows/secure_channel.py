@@ -16,12 +16,13 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Final, Self
 
+from svc_core.domain.batch_proof import BLIND_SIZE
 from svc_core.domain.identity import ServiceName, Subject
+from svc_core.domain.key_usage import KeyUsage
 from svc_core.domain.keys import KeyRing
-from svc_core.domain.profiles import RotationProfile
+from svc_core.domain.signing_mode import SigningMode
 from svc_core.errors import (
     KeyNotAvailableError,
-    MalformedMessageError,
     PermissionDeniedError,
     ProducerNotAllowedError,
     RejectedError,
@@ -36,20 +37,19 @@ from svc_core.flows.admission import (
     choose_sealing_keys,
 )
 from svc_core.flows.key_refresh import KeyRefresh, Refresh
-from svc_core.flows.message_crypto import (
-    Acceptance,
-    OpenJob,
-    SealJob,
-    open_message,
-    seal_message,
-)
-from svc_core.ports.time import Clock, Entropy
-from svc_core.runtime.grouped_worker import GroupedWorker, each
+from svc_core.flows.message_crypto import check_age, claim_of, decrypt, encrypt
+from svc_core.flows.message_signing import GROUP_LIMITS, Signed, Unsigned, signing_function
+from svc_core.flows.message_verifying import MessageVerifier, VerifiedRoots
+from svc_core.runtime.breather import Breather
+from svc_core.runtime.grouped_worker import GroupedWorker
+from svc_core.runtime.surroundings import Surroundings
 from svc_core.wire import signed_message
 from svc_core.wire.signed_message import SignedMessage
 
 SETTLING_TIME: Final = timedelta(seconds=2)
 """How far apart the same change may reach a producer and a consumer of a topic."""
+# A second signature under way at the same time would make batches smaller, not more.
+_SIGNING_LANES: Final = {SigningMode.SINGLE: 2, SigningMode.BATCHED: 1}
 # What a ring that is behind would wrongly refuse.
 _LACKING: Final = (UnknownKeyError, ProducerNotAllowedError, PermissionDeniedError)
 
@@ -76,29 +76,40 @@ class SecureChannel:
 
     def __init__(
         self,
-        clock: Clock,
-        entropy: Entropy,
-        profile: RotationProfile,
+        around: Surroundings,
         service: ServiceName,
         workers: Executor,
+        *,
+        signing: SigningMode = SigningMode.SINGLE,
+        usage: KeyUsage | None = None,
     ) -> None:
         """Make a channel without keys; `adopt` gives it some.
 
         Args:
-            clock: wall and monotonic time.
-            entropy: for salts and nonces; called from worker threads.
-            profile: the schedules and the tolerated skew.
+            around: time, entropy, the profile, and the signatures of messages.
             service: who seals.
-            workers: threads for the cryptography; not owned.
+            workers: threads for signatures; not owned.
+            signing: how what this channel seals is signed; it opens both kinds.
+            usage: how often each key may seal; 2**32 times unless it says else.
         """
-        self._clock = clock
-        self._entropy = entropy
-        self._profile = profile
+        self._clock = around.clock
+        self._entropy = around.entropy
+        self._profile = around.profile
+        self._skew = around.profile.skew
+        self._suite = around.crypto.messages
         self._service = service
-        self._sealing: GroupedWorker[SealJob, bytes] = GroupedWorker(each(seal_message), workers)
-        self._opening: GroupedWorker[OpenJob, bytes] = GroupedWorker(each(open_message), workers)
-        self._parsed = ParsedKeys()
-        self._key_refresh = KeyRefresh(clock)
+        self._signing: GroupedWorker[Unsigned, Signed] = GroupedWorker(
+            signing_function(signing),
+            workers,
+            GROUP_LIMITS[signing],
+            lanes=_SIGNING_LANES[signing],
+        )
+        self._verifier = MessageVerifier(workers)
+        self._breather = Breather()
+        self._roots = VerifiedRoots()
+        self._parsed = ParsedKeys(self._suite)
+        self._key_refresh = KeyRefresh(around.clock)
+        self._usage = KeyUsage() if usage is None else usage
         self._ring: KeyRing | None = None
         self._lifetime = AsyncExitStack()
         self.version: int = 0
@@ -107,8 +118,8 @@ class SecureChannel:
         """Called when keys are missing; must end in `adopt`. Without it a refusal is final."""
 
     async def __aenter__(self) -> Self:
-        await self._lifetime.enter_async_context(self._sealing)
-        await self._lifetime.enter_async_context(self._opening)
+        await self._lifetime.enter_async_context(self._signing)
+        await self._lifetime.enter_async_context(self._verifier)
         return self
 
     async def __aexit__(
@@ -131,9 +142,24 @@ class SecureChannel:
 
         Whether the bundle may be taken (`svc_core.domain.bundle.check_bundle`) is decided before.
         """
-        self._ring = ring
         self.version = version
-        self._parsed = ParsedKeys()
+        self._hold(ring)
+
+    def prune(self) -> None:
+        """Let go of keys whose validity is over, also while no newer bundle comes."""
+        now = self._clock.now()
+        self._usage.prune(now)
+        if self._ring is not None:
+            # Kept for the skew, should this clock be set back; they do nothing in that time.
+            current = self._ring.pruned(now, grace=self._skew)
+            if current is not self._ring:
+                self._hold(current)
+
+    def _hold(self, ring: KeyRing) -> None:
+        self._ring = ring
+        self._parsed = ParsedKeys(self._suite)
+        # What was verified under keys that may have been withdrawn is verified anew.
+        self._roots = VerifiedRoots()
 
     async def seal(
         self, topic: Subject, payload: bytes, *, message_type: str, message_id: str
@@ -149,11 +175,15 @@ class SecureChannel:
         Raises:
             PermissionDeniedError: this service may not produce on ``topic``.
             KeyNotAvailableError: there is no key to seal with yet (retry).
+            KeyExhaustedError: the key has sealed as many messages as it may (retry).
+            OverloadedError: more was offered than can be signed, and no more may wait (retry).
             ValueError: the message would be too large.
         """
+        if self._breather.is_due:
+            await self._breather.breathe()
         now = self._clock.now()
         keys = await self._sealing_keys(topic, now)
-        header = SignedMessage(
+        message = SignedMessage(
             message_id=message_id,
             message_type=message_type,
             ca_epoch=self._profile.ca.current(now).number,
@@ -168,10 +198,14 @@ class SecureChannel:
             payload=b"",
             algorithm=keys.signing_key.algorithm,
         )
+        self._usage.charge(keys.topic_key)
+        header = signed_message.header_aad(message)
+        sealed = encrypt(header, payload, keys.topic_key, entropy=self._entropy)
         signer = self._parsed.signer(keys.signing_key)
-        return await self._sealing.submit(
-            SealJob(header, payload, keys.topic_key, signer, self._entropy)
+        signed = await self._signing.submit(
+            Unsigned(signer, message, header, sealed, self._entropy(BLIND_SIZE))
         )
+        return signed_message.assemble(message, sealed, signed.signature, signed.proof)
 
     async def open(self, raw: bytes, topic: Subject) -> OpenedMessage:
         """Return the message in ``raw``, or refuse it.
@@ -184,19 +218,23 @@ class SecureChannel:
             RejectedError: one of its subclasses per check; the message will never be good.
             KeyNotAvailableError: it may be good once this side has newer keys (retry).
         """
+        if self._breather.is_due:
+            await self._breather.breathe()
         message = signed_message.decode(raw)
-        if message.batch_proof is not None:
-            raise MalformedMessageError("batch proofs are not in use")
         if message.topic != topic:
             raise TopicMismatchError(f"message for {message.topic} on {topic}")
-        keys = await self._opening_keys(message)
-        job = OpenJob(
-            message,
-            keys.topic_key,
-            self._parsed.verifier(keys.verify_key),
-            Acceptance(self._clock.now(), keys.verify_key.not_before, self._profile.skew),
-        )
-        payload = await self._opening.submit(job)
+        now = self._clock.now()
+        try:
+            keys = admit(self.ring, message, now=now)
+        except (*_LACKING, KeyNotAvailableError) as err:
+            keys = await self._keys_after(err, message)
+        header = signed_message.header_aad(message)
+        claim = claim_of(message, header)
+        if claim not in self._roots.good:
+            verifier = self._parsed.verifier(keys.verify_key)
+            await self._verifier.verify(claim, verifier, self._roots)
+        check_age(message.sent_at, now=now, made_after=keys.verify_key.not_before, skew=self._skew)
+        payload = decrypt(header, message.payload, keys.topic_key)
         return OpenedMessage(
             message_id=message.message_id,
             message_type=message.message_type,
@@ -215,11 +253,10 @@ class SecureChannel:
             await self._ask_for_keys(err)
         return choose_sealing_keys(self.ring, topic, schedule=schedule, now=now)
 
-    async def _opening_keys(self, message: SignedMessage) -> OpeningKeys:
-        try:
-            return admit(self.ring, message, now=self._clock.now())
-        except (*_LACKING, KeyNotAvailableError) as err:
-            await self._ask_for_keys(err)
+    async def _keys_after(
+        self, refusal: RejectedError | KeyNotAvailableError, message: SignedMessage
+    ) -> OpeningKeys:
+        await self._ask_for_keys(refusal)
         try:
             return admit(self.ring, message, now=self._clock.now())
         except _LACKING as err:

@@ -2,7 +2,7 @@
 
 Self-clocked: what queues while one group is being worked on is the next group. An idle worker
 starts at once with a group of one, so nothing waits for a timer; a busy one pays one hop for up to
-``limit`` jobs. Who submits while the queue is full waits.
+``limit`` jobs. Who submits while the queue is full waits, and when too many wait is refused.
 """
 
 import asyncio
@@ -12,11 +12,14 @@ from concurrent.futures import Executor
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
+from svc_core.errors import OverloadedError
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 GROUP_LIMIT: Final = 64
 QUEUE_LIMIT: Final = 1024
+WAITING_LIMIT: Final = 4096
 _CLOSED: Final = "the worker is closed"
 
 
@@ -40,9 +43,9 @@ def _attempt(function: Callable[[In], Out], job: In) -> Out | Exception:
 
 
 class GroupedWorker(Generic[In, Out]):
-    """Runs one group at a time in ``executor``; used from one event loop.
+    """Runs groups in ``executor``, as many at a time as it has lanes; used from one event loop.
 
-    Leaving the context fails what is still queued and waits for the group at work.
+    Leaving the context fails what is still queued and waits for the groups at work.
     """
 
     def __init__(
@@ -52,6 +55,8 @@ class GroupedWorker(Generic[In, Out]):
         limit: int = GROUP_LIMIT,
         *,
         queue_limit: int = QUEUE_LIMIT,
+        waiting_limit: int = WAITING_LIMIT,
+        lanes: int = 1,
     ) -> None:
         """Make a worker.
 
@@ -60,13 +65,18 @@ class GroupedWorker(Generic[In, Out]):
             executor: where it runs; not owned.
             limit: most jobs of one group.
             queue_limit: most jobs queued or at work; more wait in `submit`.
+            waiting_limit: most that wait there; more are refused.
+            lanes: most groups at work at a time; with more than one, groups stay smaller.
         """
         self._function = function
         self._executor = executor
         self._limit = limit
         self._queue: deque[tuple[In, asyncio.Future[Out]]] = deque()
         self._room = asyncio.Semaphore(queue_limit)
-        self._at_work: asyncio.Future[Sequence[Out | Exception]] | None = None
+        self._waiting = 0
+        self._waiting_limit = waiting_limit
+        self._lanes = lanes
+        self._at_work: set[asyncio.Future[Sequence[Out | Exception]]] = set()
         self._is_closed = False
 
     async def __aenter__(self) -> Self:
@@ -81,8 +91,8 @@ class GroupedWorker(Generic[In, Out]):
         self._is_closed = True
         _fail([result for _, result in self._queue], RuntimeError(_CLOSED))
         self._queue.clear()
-        if self._at_work is not None:
-            await asyncio.wait([self._at_work])
+        if self._at_work:
+            await asyncio.wait(self._at_work)
 
     async def submit(self, job: In) -> Out:
         """Return the result of ``job``, or raise its exception.
@@ -90,16 +100,32 @@ class GroupedWorker(Generic[In, Out]):
         Cancelled while queued, the job is dropped; cancelled while at work, its result is.
 
         Raises:
+            OverloadedError: the queue is full and ``waiting_limit`` others wait for room.
             RuntimeError: the worker is closed.
         """
-        async with self._room:
+        await self._enter()
+        try:
             if self._is_closed:
                 raise RuntimeError(_CLOSED)
             result: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
             self._queue.append((job, result))
-            if self._at_work is None:
+            if len(self._at_work) < self._lanes:
                 self._start_group()
             return await result
+        finally:
+            self._room.release()
+
+    async def _enter(self) -> None:
+        if not self._room.locked():
+            await self._room.acquire()
+            return
+        if self._waiting >= self._waiting_limit:
+            raise OverloadedError(f"{self._waiting} jobs already wait for room")
+        self._waiting += 1
+        try:
+            await self._room.acquire()
+        finally:
+            self._waiting -= 1
 
     def _start_group(self) -> None:
         group: list[tuple[In, asyncio.Future[Out]]] = []
@@ -111,20 +137,21 @@ class GroupedWorker(Generic[In, Out]):
             return
         results = [result for _, result in group]
         try:
-            self._at_work = asyncio.get_running_loop().run_in_executor(
+            work = asyncio.get_running_loop().run_in_executor(
                 self._executor, self._function, [job for job, _ in group]
             )
         except RuntimeError as err:  # the executor has been shut down
             _fail(results, err)
             return
-        self._at_work.add_done_callback(lambda done: self._finish_group(results, done))
+        self._at_work.add(work)
+        work.add_done_callback(lambda done: self._finish_group(results, done))
 
     def _finish_group(
         self,
         results: list[asyncio.Future[Out]],
         done: asyncio.Future[Sequence[Out | Exception]],
     ) -> None:
-        self._at_work = None
+        self._at_work.discard(done)
         if done.cancelled():
             _fail(results, RuntimeError(_CLOSED))
         elif (err := done.exception()) is not None:

@@ -1,7 +1,8 @@
-"""What every flow stands in: time, entropy, the rotation profile and the health it reports to."""
+"""What every flow stands in: time, entropy, cryptography, the profile, the health it reports."""
 
 from dataclasses import dataclass
 
+from svc_core.crypto.suite import CryptoSuite
 from svc_core.domain.profiles import RotationProfile
 from svc_core.ports.time import Clock, Entropy
 from svc_core.runtime.health import Health
@@ -15,3 +16,4 @@ class Surroundings:
     entropy: Entropy
     profile: RotationProfile
     health: Health
+    crypto: CryptoSuite

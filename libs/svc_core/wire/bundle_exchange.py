@@ -17,7 +17,9 @@ from svc_core.wire.fields import (
 from svc_core.wire.records import RecordCodec, canonical_fields
 
 NONCE_SIZE: Final = 32
-KEM_SIZE: Final = 1568
+KEM_PUBLIC_SIZES: Final = frozenset({1184, 1568})
+"""ML-KEM-768 and ML-KEM-1024; which of them is accepted is the reader's choice."""
+KEM_CIPHERTEXT_SIZES: Final = frozenset({1088, 1568})
 """Bytes of an ML-KEM-1024 public key, and of a ciphertext."""
 REQUEST_LIMIT: Final = 16 * 1024
 REPLY_LIMIT: Final = service_bundle.LIMIT + 16 * 1024
@@ -89,7 +91,7 @@ def decode_request(raw: bytes) -> SignedRequest:
         MalformedMessageError: no request, or a field out of its form.
     """
     record = _REQUEST.decode(raw)
-    require(len(record["publicKey"]) == KEM_SIZE, "the KEM key has the wrong size")
+    require(len(record["publicKey"]) in KEM_PUBLIC_SIZES, "the KEM key has the wrong size")
     require(len(record["nonce"]) == NONCE_SIZE, "the nonce has the wrong size")
     request = BundleRequest(
         service=read_service(record["sourceSvcId"]),
@@ -146,7 +148,9 @@ def decode_reply(raw: bytes) -> BundleReply:
         MalformedMessageError: no reply, or a field out of its form.
     """
     record = _REPLY.decode(raw)
-    require(len(record["encapsulation"]) == KEM_SIZE, "the encapsulation has the wrong size")
+    require(
+        len(record["encapsulation"]) in KEM_CIPHERTEXT_SIZES, "the encapsulation has the wrong size"
+    )
     require(len(record["nonce"]) == NONCE_SIZE, "the nonce has the wrong size")
     require(record["version"] >= 0, "the version is negative")
     return BundleReply(
@@ -170,5 +174,5 @@ def decode_refusal(raw: bytes) -> str:
     """Return the code of a refusal, or the empty string when ``raw`` is none."""
     if not raw.startswith(_REFUSAL) or len(raw) > _REFUSAL_LIMIT:
         return ""
-    code = raw[len(_REFUSAL) :].decode("ascii", errors="replace")
-    return code if code.isprintable() else ""
+    code = raw[len(_REFUSAL) :]
+    return code.decode() if code.isascii() and code.decode().isprintable() else ""

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from svc_core.domain.desired import DesiredState, TopicGrant, TrustedIssuer
-from svc_core.wire.documents import decode_json, encode_json
+from svc_core.wire.documents import Int64, decode_json, encode_json
 from svc_core.wire.fields import (
     read_instant,
     read_service,
@@ -20,7 +20,7 @@ FORMAT: Final = "desired-state/1"
 
 class _Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
-    epoch: int
+    epoch: Int64
     pem: str
     route_pem: str
     not_after: str
@@ -33,7 +33,7 @@ class _Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Desired(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: str
-    version: int
+    version: Int64
     profile: str
     active: str
     issuers: list[_Issuer]

@@ -9,7 +9,7 @@ import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ LIMIT: Final = 96 * 1024
 """Most bytes of one encoded document."""
 
 Body = TypeVar("Body", bound=msgspec.Struct)
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""A number in a body; JSON alone would allow thousands of digits."""
 
 _CODEC: Final = RecordCodec.of("signed_document", tag=b"E1", limit=LIMIT)
 
@@ -93,9 +95,12 @@ def read_base64(value: object) -> bytes:
     if not isinstance(value, str):
         raise MalformedMessageError("base64 is text")
     try:
-        return b64decode(value, validate=True)
+        raw = b64decode(value, validate=True)
     except (binascii.Error, ValueError) as err:
         raise MalformedMessageError("not base64") from err
+    if b64encode(raw).decode() != value:
+        raise MalformedMessageError("not canonical base64")
+    return raw
 
 
 def encode_json(body: msgspec.Struct) -> bytes:

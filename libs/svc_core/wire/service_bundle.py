@@ -2,7 +2,7 @@
 
 The prototype's fields and nesting (maps by epoch, service and topic, with encoded keys inside),
 then ours. Key material is raw: a 32-byte seed, a 32-byte AES key. What is encoded is secret and is
-only ever sealed. Equal bundles give equal bytes.
+only ever sealed. Equal bundles give equal bytes: maps are in the order of their keys, lists sorted.
 """
 
 import re
@@ -26,6 +26,8 @@ from svc_core.wire.records import Record, RecordCodec
 LIMIT: Final = 1024 * 1024
 """Most bytes of one encoded bundle."""
 
+_UPDATE_TYPE: Final = "update"
+_STATUS: Final = "current"
 _VERSION: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 
 _CODEC: Final = RecordCodec.of("service_bundle", tag=b"S1", limit=LIMIT)
@@ -43,17 +45,17 @@ def encode(bundle: ServiceBundle) -> bytes:
             "serviceId": bundle.service,
             "version": str(bundle.version),
             "keyEpoch": bundle.key_epoch,
-            "updateType": "update",
+            "updateType": _UPDATE_TYPE,
             "createdAt": write_instant(bundle.created_at),
-            "status": "current",
+            "status": _STATUS,
             "signingKeys": {
-                str(epoch): key_records.encode_signing_key(ring.signing[epoch])
-                for epoch in sorted(ring.signing)
+                str(epoch): key_records.encode_signing_key(key)
+                for epoch, key in ring.signing.items()
             },
             "verifyKeys": _verify_records(ring),
             "topicKeys": _topic_records(ring),
             "topicPermissions": _permission_records(ring),
-            "producers": {topic: sorted(ring.producers[topic]) for topic in sorted(ring.producers)},
+            "producers": {topic: sorted(names) for topic, names in ring.producers.items()},
             "profile": bundle.profile,
             "expiresAt": write_instant(bundle.expires_at),
         }
@@ -71,6 +73,7 @@ def decode(raw: bytes) -> ServiceBundle:
     service = read_service(record["serviceId"])
     version = record["version"]
     require(_VERSION.fullmatch(version) is not None, "illegal version")
+    require((record["updateType"], record["status"]) == (_UPDATE_TYPE, _STATUS), "unknown state")
     require(record["keyEpoch"] >= 0, "an epoch is negative")
     return ServiceBundle(
         service=service,
@@ -92,28 +95,26 @@ def decode(raw: bytes) -> ServiceBundle:
 
 def _verify_records(ring: KeyRing) -> dict[str, dict[str, bytes]]:
     records: dict[str, dict[str, bytes]] = {}
-    for service, epoch in sorted(ring.verify):
-        encoded = key_records.encode_verify_key(ring.verify[service, epoch])
-        records.setdefault(service, {})[str(epoch)] = encoded
+    for (service, epoch), key in ring.verify.items():
+        records.setdefault(service, {})[str(epoch)] = key_records.encode_verify_key(key)
     return records
 
 
 def _topic_records(ring: KeyRing) -> dict[str, dict[str, bytes]]:
     records: dict[str, dict[str, bytes]] = {}
-    for topic, key_id in sorted(ring.topics):
-        encoded = key_records.encode_topic_key(ring.topics[topic, key_id])
-        records.setdefault(topic, {})[key_id] = encoded
+    for (topic, key_id), key in ring.topics.items():
+        records.setdefault(topic, {})[key_id] = key_records.encode_topic_key(key)
     return records
 
 
 def _permission_records(ring: KeyRing) -> dict[str, Record]:
     return {
         topic: {
-            "topicName": ring.permissions[topic].topic,
-            "producePermission": ring.permissions[topic].produce,
-            "consumePermission": ring.permissions[topic].consume,
+            "topicName": permission.topic,
+            "producePermission": permission.produce,
+            "consumePermission": permission.consume,
         }
-        for topic in sorted(ring.permissions)
+        for topic, permission in ring.permissions.items()
     }
 
 
@@ -126,6 +127,7 @@ def _signing_keys(encoded: Mapping[str, bytes], service: ServiceName) -> Iterato
 
 def _verify_keys(encoded: Mapping[str, Mapping[str, bytes]]) -> Iterator[VerifyKey]:
     for service, by_epoch in encoded.items():
+        require(bool(by_epoch), "a signer without keys")
         for epoch, raw in by_epoch.items():
             key = key_records.decode_verify_key(raw)
             require((str(key.epoch), key.service) == (epoch, service), "misplaced verify key")
@@ -134,6 +136,7 @@ def _verify_keys(encoded: Mapping[str, Mapping[str, bytes]]) -> Iterator[VerifyK
 
 def _topic_keys(encoded: Mapping[str, Mapping[str, bytes]]) -> Iterator[TopicKey]:
     for topic, by_id in encoded.items():
+        require(bool(by_id), "a topic without keys")
         for key_id, raw in by_id.items():
             key = key_records.decode_topic_key(raw)
             require((key.topic, key.key_id) == (topic, key_id), "misplaced topic key")
@@ -149,7 +152,8 @@ def _permissions(encoded: Mapping[str, Mapping[str, Any]]) -> Iterator[TopicPerm
 
 
 def _producers(encoded: Mapping[str, list[str]]) -> dict[Subject, frozenset[ServiceName]]:
-    return {
-        read_subject(topic): frozenset(read_service(name) for name in names)
-        for topic, names in encoded.items()
-    }
+    producers = {}
+    for topic, names in encoded.items():
+        require(names == sorted(set(names)), "producers are sorted, each named once")
+        producers[read_subject(topic)] = frozenset(read_service(name) for name in names)
+    return producers

@@ -6,7 +6,7 @@ import msgspec
 
 from svc_core.domain.identity import InstanceName, ServiceName
 from svc_core.domain.status import InstanceStatus, ServerStatus
-from svc_core.wire.documents import decode_json, encode_json
+from svc_core.wire.documents import Int64, decode_json, encode_json
 from svc_core.wire.fields import (
     read_instance,
     read_instant,
@@ -21,7 +21,7 @@ FORMAT: Final = "instance-status/1"
 
 class _Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
-    version: int
+    version: Int64
     issuer: str
     error: str
 
@@ -32,12 +32,12 @@ class _Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instance: str
     boot_id: str
     sent_at: str
-    version: int
+    version: Int64
     issuer: str
-    key_epoch: int
+    key_epoch: Int64
     profile: str
     servers: list[_Server]
-    connections: dict[str, int]
+    connections: dict[str, Int64]
 
 
 def signer_of(service: ServiceName, instance: InstanceName) -> str:

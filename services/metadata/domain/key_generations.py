@@ -15,8 +15,13 @@ from svc_core.domain.subjects import is_data_topic
 from svc_core.errors import MalformedMessageError
 
 KEY_SIZE: Final = 32
+FIRST_ALGORITHM: Final = "ML-DSA-65"
+"""What generations that do not say are of."""
 KEPT_EPOCHS: Final = 4
 """Epochs N-3 … N open; with N+1 made in the lead, a ring holds at most five."""
+
+PublicOf = Callable[[str, SecretBytes], bytes]
+"""How a public key follows from the name of its algorithm and its seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ class KeyGeneration:
     epoch: Epoch
     topics: Mapping[Subject, SecretBytes]
     seeds: Mapping[ServiceName, SecretBytes]
+    algorithm: str = FIRST_ALGORITHM
+    """Of the signing keys; chosen when the first of them is made and never changed."""
 
     def completed(self, acl: Acl, entropy: Callable[[int], bytes]) -> "KeyGeneration":
         """Return this generation with what ``acl`` wants and is missing; itself when complete."""
@@ -47,6 +54,7 @@ def encode(generation: KeyGeneration) -> dict[str, Any]:
         "epoch": generation.epoch.number,
         "topics": {t: b64encode(k.reveal()).decode() for t, k in generation.topics.items()},
         "seeds": {s: b64encode(k.reveal()).decode() for s, k in generation.seeds.items()},
+        "algorithm": generation.algorithm,
     }
 
 
@@ -57,6 +65,7 @@ def decode(document: Mapping[str, Any]) -> KeyGeneration:
             Epoch(int(document["epoch"])),
             {subject(t): _secret(k) for t, k in document["topics"].items()},
             {service_name(s): _secret(k) for s, k in document["seeds"].items()},
+            str(document.get("algorithm", FIRST_ALGORITHM)),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         # No cause: it could quote what it could not read.
@@ -68,7 +77,7 @@ def assemble_ring(
     acl: Acl,
     generations: Iterable[KeyGeneration],
     schedule: EpochSchedule,
-    signing: "SigningScheme",
+    public_of: PublicOf,
 ) -> KeyRing:
     """Return exactly the keys ``service`` may have: its own, its topics', its producers'."""
     permissions = [p for p in acl.permissions(service) if is_data_topic(p.topic)]
@@ -79,12 +88,12 @@ def assemble_ring(
     return KeyRing.of(
         service,
         signing=[
-            _signing_key(service, g, schedule, signing.algorithm)
+            _signing_key(service, g, schedule)
             for g in kept
             if service in g.seeds and any(p.produce for p in permissions)
         ],
         verify=[
-            _verify_key(signer, g, schedule, signing)
+            _verify_key(signer, g, schedule, public_of)
             for g in kept
             for signer in sorted(signers)
             if signer in g.seeds
@@ -100,14 +109,6 @@ def assemble_ring(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SigningScheme:
-    """The algorithm of data messages and how its public key follows from a seed."""
-
-    algorithm: str
-    public_of: Callable[[SecretBytes], bytes]
-
-
 def acl_digest(acl: Acl) -> str:
     """Return a short digest that changes whenever anyone's permissions do."""
     text = "\n".join(
@@ -120,18 +121,19 @@ def acl_digest(acl: Acl) -> str:
 
 
 def _signing_key(
-    service: ServiceName, generation: KeyGeneration, schedule: EpochSchedule, algorithm: str
+    service: ServiceName, generation: KeyGeneration, schedule: EpochSchedule
 ) -> SigningKey:
     starts, ends = schedule.starts(generation.epoch), schedule.expires(generation.epoch)
-    return SigningKey(service, generation.epoch, algorithm, generation.seeds[service], starts, ends)
+    seed = generation.seeds[service]
+    return SigningKey(service, generation.epoch, generation.algorithm, seed, starts, ends)
 
 
 def _verify_key(
-    service: ServiceName, generation: KeyGeneration, schedule: EpochSchedule, scheme: SigningScheme
+    service: ServiceName, generation: KeyGeneration, schedule: EpochSchedule, public_of: PublicOf
 ) -> VerifyKey:
     starts, ends = schedule.starts(generation.epoch), schedule.expires(generation.epoch)
-    public = scheme.public_of(generation.seeds[service])
-    return VerifyKey(service, generation.epoch, scheme.algorithm, public, starts, ends)
+    public = public_of(generation.algorithm, generation.seeds[service])
+    return VerifyKey(service, generation.epoch, generation.algorithm, public, starts, ends)
 
 
 def _topic_key(topic: Subject, generation: KeyGeneration, schedule: EpochSchedule) -> TopicKey:

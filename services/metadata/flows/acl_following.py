@@ -1,24 +1,41 @@
-"""Following the ACL manifest: a good one is taken over whole, anything else changes nothing."""
+"""Following the ACL manifest: a good one is taken over whole, anything else changes nothing.
 
-from collections.abc import Mapping
+A manifest that is refused, deleted or cannot be read leaves the last good one in force. That is
+logged once for each change of the manifest, and stays in the health detail of this loop.
+"""
+
+import asyncio
+from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Final
 
 import structlog
 
 from services.metadata.ports import AclManifest
-from svc_core.domain.acl import Acl, AclWarning, acl_from_roles
+from svc_core.domain.acl import Acl
+from svc_core.domain.acl_diff import AclDiff, diff_acls
+from svc_core.domain.acl_entries import Severity
 from svc_core.domain.identity import ServiceName
-from svc_core.errors import ConfigError
-from svc_core.placed_yaml import parse_yaml
+from svc_core.errors import ConfigError, DependencyError
 from svc_core.runtime.health import Health
 from svc_core.runtime.wakeup import Wakeup
+from svc_core.wire import acl_manifest
+from svc_core.wire.acl_manifest import JudgedManifest, Problem
 
 log = structlog.get_logger()
 
 Known = frozenset[ServiceName]
 
-_VERBS: Final = frozenset({"publish", "subscribe"})
+_MOST_REPORTED: Final = 50
+"""Remarks on one version of a manifest in the log; `securetransport plan acl` prints them all."""
+_KEPT: Final = "the last good one stays in force"
+
+
+class ManifestUnreadableError(DependencyError):
+    """The manifest is there and cannot be read now; what it granted stays granted."""
+
+    code = "acl.unreadable"
+    advice = "check the rights of the file and of the directories above it"
 
 
 class AclSource:
@@ -56,89 +73,107 @@ class AclFollower:
         self._source = source
         self._known = known
         self._health = health
-        self._judged: bytes | None = b""
+        self._judged: bytes | None = None
+        self._has_judged = False
+        self._is_kept = False
+        """Whether the last good one is in force for want of another."""
+        self._detail = ""
 
     async def run(self) -> None:
-        """Follow for ever."""
-        async with aclosing(self._manifest.follow()) as versions:
-            async for raw in versions:
-                if raw != self._judged:
-                    self._judged = raw
-                    self._consider(raw)
-                self._health.beat(self.name)
+        """Follow for ever.
 
-    def _consider(self, raw: bytes | None) -> None:
+        Raises:
+            ManifestUnreadableError: it cannot be read now; what it granted stays granted.
+        """
+        try:
+            async with aclosing(self._manifest.follow()) as versions:
+                async for raw in versions:
+                    if not self._has_judged or raw != self._judged:
+                        await self._consider(raw)
+                        self._judged, self._has_judged = raw, True
+                    self._health.beat(self.name, self._detail)
+        except ConfigError as err:
+            raise ManifestUnreadableError(f"{err}; {_KEPT}") from err
+
+    async def _consider(self, raw: bytes | None) -> None:
         if raw is None:
             log.warning("acl.missing", manifest=self._manifest.name)
+            self._keep(f"{self._manifest.name} is missing")
             return
-        try:
-            acl, warnings = parse_acl(raw, name=self._manifest.name, known=self._known)
-        except ConfigError as err:
-            log.warning("acl.refused", reason=str(err))
+        # Seconds for tens of thousands of entries, and messages must flow meanwhile.
+        judged = await asyncio.to_thread(acl_manifest.decode, raw, known=self._known)
+        if judged.acl is None:
+            lines = _described(judged.errors, self._manifest.name)
+            log.warning(
+                "acl.refused", errors=len(lines), reason=lines[0], problems=lines[:_MOST_REPORTED]
+            )
+            self._keep(f"refused, {len(lines)} errors, the first: {lines[0]}")
             return
-        report_ignored(warnings)
-        before = self._source.current
-        if acl == before:
+        self._report_remarks(judged)
+        self._take_over(judged.acl)
+
+    def _keep(self, why: str) -> None:
+        self._is_kept = True
+        self._detail = f"{why}; {_KEPT}"
+
+    def _take_over(self, acl: Acl) -> None:
+        self._detail = f"services: {len(acl.services)}"
+        if self._is_kept:
+            self._is_kept = False
+            log.info("acl.recovered", manifest=self._manifest.name)
+        diff = diff_acls(self._source.current, acl)
+        if diff.is_empty:
             return
         self._source.replace(acl)
         log.info(
             "acl.changed",
-            added=sorted(set(acl.services) - set(before.services)),
-            removed=sorted(set(before.services) - set(acl.services)),
-            altered=sorted(
-                service
-                for service in set(acl.services) & set(before.services)
-                if acl.services[service] != before.services[service]
-            ),
+            added=diff.services_added,
+            removed=diff.services_removed,
+            altered=_altered(diff),
+            granted=len(diff.granted),
+            withdrawn=len(diff.withdrawn),
+            topics_to_roll=len(diff.topics_to_roll),
+            bundles=diff.bundles,
+            nats_users=diff.nats_users,
         )
+
+    def _report_remarks(self, judged: JudgedManifest) -> None:
+        warnings = judged.warnings
+        remarks = [(w, w.remark) for w in warnings[:_MOST_REPORTED] if w.remark is not None]
+        for warning, remark in remarks:
+            is_ignored = remark.severity is Severity.IGNORED
+            log.warning(
+                "acl.entry_ignored" if is_ignored else "acl.entry_doubtful",
+                of=remark.service,
+                entry=remark.entry or "*",
+                reason=remark.finding.reason,
+                place=f"{self._manifest.name}:{warning.line}:{warning.column}",
+            )
+        if len(warnings) > _MOST_REPORTED:
+            log.warning("acl.remarks_omitted", omitted=len(warnings) - _MOST_REPORTED)
 
 
 async def read_acl(manifest: AclManifest, *, known: Known) -> Acl:
-    """Return the ACL as it is now, to begin with.
+    """Return the ACL as it is now, to begin with; what it says in vain its follower reports.
 
     Raises:
-        ConfigError: there is none, or it is not of the right shape.
+        ConfigError: there is none, or it has mistakes: one line for each.
         KubernetesError, AccessDeniedError: it cannot be read now.
     """
     async with aclosing(manifest.follow()) as versions:
         raw = await anext(versions)
     if raw is None:
         raise ConfigError(f"{manifest.name}: there is no ACL manifest")
-    acl, warnings = parse_acl(raw, name=manifest.name, known=known)
-    report_ignored(warnings)
-    return acl
+    judged = await asyncio.to_thread(acl_manifest.decode, raw, known=known)
+    if judged.acl is None:
+        raise ConfigError("\n".join(_described(judged.errors, manifest.name)))
+    return judged.acl
 
 
-def parse_acl(raw: bytes, *, name: str, known: Known) -> tuple[Acl, tuple[AclWarning, ...]]:
-    """Return the ACL in a manifest and what in it grants nothing.
-
-    Args:
-        raw: YAML.
-        name: as mistakes should call the manifest.
-        known: services that exist in this deployment.
-
-    Raises:
-        ConfigError: not YAML, or not of the shape ``roles: {service: {publish: […],
-            subscribe: […]}}``.
-    """
-    document = parse_yaml(raw, name=name)
-    roles = document.data.get("roles")
-    if not isinstance(roles, Mapping):
-        raise ConfigError(f"{name}: want a mapping called `roles` at the top")
-    for role, lists in roles.items():
-        if not isinstance(lists, Mapping) or not set(lists) <= _VERBS:
-            place = document.place(("roles", role))
-            raise ConfigError(f"{place}: roles.{role}: want `publish` and `subscribe` lists")
-        for verb, entries in lists.items():
-            if not isinstance(entries, list) or not all(isinstance(e, str) for e in entries):
-                place = document.place(("roles", role, verb))
-                raise ConfigError(f"{place}: roles.{role}.{verb}: want a list of subjects")
-    return acl_from_roles(roles, known=known)
+def _described(problems: Iterable[Problem], name: str) -> list[str]:
+    return [problem.described(name) for problem in problems]
 
 
-def report_ignored(warnings: tuple[AclWarning, ...]) -> None:
-    """Say which entries grant nothing."""
-    for warning in warnings:
-        log.warning(
-            "acl.entry_ignored", of=warning.service, entry=warning.entry, reason=warning.reason
-        )
+def _altered(diff: AclDiff) -> list[ServiceName]:
+    others = {*diff.services_added, *diff.services_removed}
+    return sorted({right.service for right in (*diff.granted, *diff.withdrawn)} - others)

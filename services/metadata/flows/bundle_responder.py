@@ -7,14 +7,12 @@ from typing import Final
 import structlog
 from cachetools import LRUCache, TTLCache
 
-from services.metadata.domain.key_generations import SigningScheme, assemble_ring
+from services.metadata.domain.key_generations import assemble_ring
 from services.metadata.flows.acl_following import AclSource
 from services.metadata.flows.instance_keys import InstanceKeys
 from services.metadata.flows.key_issuance import KeyIssuance
 from svc_core.crypto import contexts, sealing
 from svc_core.crypto.kdf import labelled_info
-from svc_core.crypto.kem import encapsulate
-from svc_core.crypto.signing import Algorithm, Signer
 from svc_core.domain.bundle import BundleRequest, ServiceBundle
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import BUNDLE_PULL, BUNDLE_WORKERS
@@ -34,7 +32,6 @@ from svc_core.wire.bundle_exchange import BundleReply
 
 log = structlog.get_logger()
 
-DATA_ALGORITHM: Final = Algorithm.ML_DSA_65
 _REMEMBERED_NONCES: Final = 65_536
 _CACHED_PUBLICS: Final = 4096
 _EPOCH_SHIFT: Final = 1_000_000
@@ -65,7 +62,7 @@ class BundleResponder:
             2 * around.profile.control_freshness.total_seconds(),
             timer=around.clock.monotonic,
         )
-        self._publics: LRUCache[bytes, bytes] = LRUCache(_CACHED_PUBLICS)
+        self._publics: LRUCache[tuple[str, bytes], bytes] = LRUCache(_CACHED_PUBLICS)
 
     async def run(self) -> None:
         """Answer for ever."""
@@ -116,7 +113,6 @@ class BundleResponder:
         if not generations:
             raise UnknownKeyError("no keys have been issued yet")
         schedule = self._around.profile.keys
-        scheme = SigningScheme(DATA_ALGORITHM.value, self._public_of)
         newest, acl = generations[-1].epoch, self._acls.current
         return ServiceBundle(
             service=request.service,
@@ -125,20 +121,20 @@ class BundleResponder:
             profile=self._around.profile.name,
             created_at=self._around.clock.now(),
             expires_at=schedule.expires(newest),
-            ring=assemble_ring(request.service, acl, generations, schedule, scheme),
+            ring=assemble_ring(request.service, acl, generations, schedule, self._public_of),
         )
 
-    def _public_of(self, seed: SecretBytes) -> bytes:
+    def _public_of(self, algorithm: str, seed: SecretBytes) -> bytes:
         # Keyed by the seed itself: it never leaves this process's memory either way.
-        key = seed.reveal()
+        key = algorithm, seed.reveal()
         public = self._publics.get(key)
         if public is None:
-            public = Signer.from_seed(DATA_ALGORITHM, seed).public
+            public = self._around.crypto.messages.signer(seed, algorithm=algorithm).public
             self._publics[key] = public
         return public
 
     def _sealed(self, request: BundleRequest, bundle: ServiceBundle) -> BundleReply:
-        encapsulation, secret = encapsulate(request.kem_public)
+        encapsulation, secret = self._around.crypto.exchange.encapsulate(request.kem_public)
         draft = BundleReply(
             service=request.service,
             instance=request.instance,

@@ -91,7 +91,7 @@ class KeyIssuance:
             if stored is None and not make:
                 return None
             found = (
-                KeyGeneration(epoch, {}, {})
+                KeyGeneration(epoch, {}, {}, self._around.crypto.messages.algorithms.use.value)
                 if stored is None
                 else await self._unwrapped(epoch, stored.data.get("wrapped"))
             )

@@ -30,6 +30,7 @@ from tests.integration.bare_stack import (
     RunningOpenBao,
     make_intermediate,
 )
+from tests.integration.svc_core.own_approle import renewal_of
 
 ISSUER = "ca-7-1"
 OWN_URI = DEPLOYMENT.spiffe_id(GATEKEEPER)
@@ -237,7 +238,7 @@ async def test_a_service_replaces_its_secret_id_by_itself(openbao: RunningOpenBa
     before = settings.secret_id_file.read_text()
 
     async with open_openbao(settings, AUTHCONTROLLER) as session:
-        await session.rotate_secret_id()
+        await renewal_of(session, AUTHCONTROLLER, "a1").replace_secret_id()
     async with openbao.logged_in(AUTHCONTROLLER):
         after = settings.secret_id_file.read_text()
     body = {"role_id": settings.role_id_file.read_text().strip(), "secret_id": before.strip()}

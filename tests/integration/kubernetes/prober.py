@@ -17,6 +17,7 @@ from svc_core.domain.tls import TlsMaterial
 from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec
 from svc_core.runtime.health import Health
 from svc_core.runtime.surroundings import Surroundings
+from tests.builders import SUITE
 from tests.integration.bare_stack import DEPLOYMENT, PROFILE, ReachableOpenBao
 
 _PAUSE_S: Final = 0.1
@@ -53,7 +54,7 @@ class Prober:
 async def open_prober(openbao: ReachableOpenBao, urls: Sequence[str]) -> AsyncIterator[Prober]:
     """Probe from the first `Prober.adopt` to the end of the context."""
     clock = SystemClock()
-    around = Surroundings(clock, system_entropy, PROFILE, Health(clock))
+    around = Surroundings(clock, system_entropy, PROFILE, Health(clock), SUITE)
     async with open_openbao(openbao.settings(WATCHER), WATCHER) as session:
         prober = Prober(LeafIssuing(OpenBaoCertificateIssuer(session), around), urls)
         async with asyncio.TaskGroup() as tasks:

@@ -13,6 +13,7 @@ import pytest
 
 from svc_core.adapters.files import write_private
 from svc_core.adapters.openbao import OpenBaoSession, open_openbao
+from svc_core.adapters.openbao_errors import CredentialNotKeptError
 from svc_core.adapters.openbao_kv import OpenBaoSecretStore
 from svc_core.adapters.openbao_leaves import OpenBaoCertificateIssuer
 from svc_core.config import OpenBaoSettings
@@ -27,9 +28,11 @@ from svc_core.errors import (
 )
 from svc_core.ports.certificates import LeafRequest
 from tests.integration.bare_stack import DEPLOYMENT, ReachableOpenBao, RunningOpenBao
+from tests.integration.svc_core.own_approle import provide_own_file, renewal_of
 from tests.tls_materials import new_issuer
 
 KEYS = f"transport/keys/test-{os.getpid()}"
+INSTANCE = f"session-{os.getpid()}"
 
 
 @asynccontextmanager
@@ -48,14 +51,7 @@ async def store(openbao: RunningOpenBao) -> AsyncIterator[OpenBaoSecretStore]:
 @pytest.fixture
 async def own_credentials(openbao: RunningOpenBao, tmp_path: Path) -> OpenBaoSettings:
     """Settings of a gatekeeper whose secret-id file is this test's own."""
-    shared = openbao.settings(GATEKEEPER)
-    secret_id = tmp_path / "secret_id"
-    with_own_file = shared.model_copy(update={"secret_id_file": secret_id})
-
-    async with openbao.logged_in(GATEKEEPER) as api:
-        made = await api.write(f"auth/approle/role/{GATEKEEPER}/secret-id", {})
-    write_private(secret_id, (made["data"]["secret_id"] + "\n").encode())
-    return with_own_file
+    return await provide_own_file(openbao, GATEKEEPER, tmp_path)
 
 
 async def test_an_instance_registers_once_and_replaces_nobody(openbao: RunningOpenBao) -> None:
@@ -137,7 +133,7 @@ async def test_a_rotated_secret_id_works_is_on_disk_and_the_old_one_is_dead(
     old = own_credentials.secret_id_file.read_text().strip()
     async with open_openbao(own_credentials, GATEKEEPER) as session:
         old_token = await session.call(token_in_use)
-        await session.rotate_secret_id()
+        await renewal_of(session, GATEKEEPER, INSTANCE).replace_secret_id()
         new_token = await session.call(token_in_use)
 
         kept = own_credentials.secret_id_file.read_text().strip()
@@ -164,13 +160,13 @@ async def test_a_rotation_that_cannot_write_leaves_the_old_one_alive_and_on_disk
         # A directory where the new file is prepared stands in for a disk that takes nothing.
         obstacle = file.with_name(f".{file.name}.{os.getpid()}")
         obstacle.mkdir()
-        with pytest.raises(OSError, match=r"(?i)directory"):
-            await session.rotate_secret_id()
+        with pytest.raises(CredentialNotKeptError, match=r"(?i)directory"):
+            await renewal_of(session, GATEKEEPER, INSTANCE).replace_secret_id()
         obstacle.rmdir()
 
         assert file.read_text().strip() == old
         assert is_accepted(own_credentials, old)
-        await session.rotate_secret_id()
+        await renewal_of(session, GATEKEEPER, INSTANCE).replace_secret_id()
 
     assert not is_accepted(own_credentials, old)
 
@@ -180,7 +176,7 @@ async def test_rotating_again_and_again_leaves_one_that_works(
 ) -> None:
     async with open_openbao(own_credentials, GATEKEEPER) as session:
         for _ in range(3):
-            await session.rotate_secret_id()
+            await renewal_of(session, GATEKEEPER, INSTANCE).replace_secret_id()
         await session.call(token_in_use)
 
     assert is_accepted(own_credentials, own_credentials.secret_id_file.read_text().strip())

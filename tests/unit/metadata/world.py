@@ -51,8 +51,8 @@ from svc_core.runtime.wakeup import Wakeup
 from svc_core.wire import desired as desired_wire
 from svc_core.wire import documents
 from svc_core.wire import status as status_wire
-from tests.authority import make_author, make_surroundings
-from tests.builders import DEMO, fixed_bytes, make_status
+from tests.authority import make_author
+from tests.builders import DEMO, fixed_bytes, make_status, make_surroundings
 from tests.fakes.clock import LoopClock
 from tests.fakes.memory_certificate_issuer import MemoryCertificateIssuer
 from tests.fakes.memory_key_wrap import MemoryKeyWrap

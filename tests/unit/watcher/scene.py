@@ -16,7 +16,8 @@ from svc_core.domain.status import ServerStatus
 from svc_core.flows.desired_reading import DesiredReader
 from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec
 from svc_core.runtime.supervision import Loop, run_until
-from tests.authority import Authority, make_surroundings
+from tests.authority import Authority
+from tests.builders import make_surroundings
 from tests.fakes.scripted_servers import MemoryTarget, ScriptedCluster, ScriptedServer
 
 PROFILE: Final = PROFILES["demo"]

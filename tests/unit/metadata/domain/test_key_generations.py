@@ -12,7 +12,6 @@ from services.metadata.domain import key_generations as codec
 from services.metadata.domain.key_generations import (
     KEY_SIZE,
     KeyGeneration,
-    SigningScheme,
     acl_digest,
     assemble_ring,
     data_topics,
@@ -27,8 +26,11 @@ from svc_core.errors import MalformedMessageError
 from tests.builders import DEMO, fixed_bytes, seeded_entropy
 from tests.unit.metadata.acls import ACL, roles
 
-SCHEME = SigningScheme("ML-DSA-65", lambda seed: b"public of " + seed.reveal())
 EMPTY = KeyGeneration(Epoch(7), {}, {})
+
+
+def public_of(algorithm: str, seed: SecretBytes) -> bytes:
+    return f"{algorithm} of ".encode() + seed.reveal()
 
 
 def revealed(generation: KeyGeneration) -> dict[str, bytes]:
@@ -43,7 +45,7 @@ def complete(epoch: int = 7) -> KeyGeneration:
 
 
 def ring(service: ServiceName, acl: Acl = ACL) -> KeyRing:
-    return assemble_ring(service, acl, [complete(7), complete(8)], DEMO.keys, SCHEME)
+    return assemble_ring(service, acl, [complete(7), complete(8)], DEMO.keys, public_of)
 
 
 def test_a_generation_has_a_key_per_data_topic_and_a_seed_per_service() -> None:
@@ -92,7 +94,7 @@ def test_verify_keys_are_those_of_the_producers_of_what_it_consumes() -> None:
     assert set(ring(GATEKEEPER).verify) == {(AUTHCONTROLLER, 7), (AUTHCONTROLLER, 8)}
     assert ring(GATEKEEPER).producers == {RESPONDER: frozenset({AUTHCONTROLLER})}
     public = ring(GATEKEEPER).verify[AUTHCONTROLLER, 7].public
-    assert public == b"public of " + revealed(complete(7))[AUTHCONTROLLER]
+    assert public == b"ML-DSA-65 of " + revealed(complete(7))[AUTHCONTROLLER]
 
 
 @pytest.mark.parametrize("service", [WATCHER, METADATA, ServiceName("stranger")])
@@ -118,7 +120,7 @@ def test_who_only_consumes_gets_no_signing_key() -> None:
 def test_a_generation_from_before_a_topic_and_a_service_gives_nothing_for_them() -> None:
     old = KeyGeneration(Epoch(6), {}, {})
 
-    keys = assemble_ring(GATEKEEPER, ACL, [old, complete(7)], DEMO.keys, SCHEME)
+    keys = assemble_ring(GATEKEEPER, ACL, [old, complete(7)], DEMO.keys, public_of)
 
     assert set(keys.signing) == {7}
     assert {epoch for _, epoch in keys.verify} == {7}
@@ -222,3 +224,21 @@ def test_secrets_do_not_show_in_a_printed_generation() -> None:
     generation = KeyGeneration(Epoch(1), {AUTH_REQUEST: SecretBytes(secret)}, {})
 
     assert repr(secret)[2:-1] not in repr(generation)
+
+
+def test_a_generation_keeps_the_algorithm_it_was_made_with() -> None:
+    """The algorithm is a property of the key: a new setting is for new generations only."""
+    old = KeyGeneration(Epoch(6), {}, {}, "ML-DSA-44").completed(ACL, seeded_entropy())
+    new = complete(7)
+
+    keys = assemble_ring(GATEKEEPER, ACL, [old, new], DEMO.keys, public_of)
+
+    assert {n: k.algorithm for n, k in keys.signing.items()} == {6: "ML-DSA-44", 7: "ML-DSA-65"}
+    assert codec.decode(codec.encode(old)).algorithm == "ML-DSA-44"
+
+
+def test_a_generation_stored_before_algorithms_were_is_of_the_first() -> None:
+    document = codec.encode(complete())
+    del document["algorithm"]
+
+    assert codec.decode(document).algorithm == "ML-DSA-65"

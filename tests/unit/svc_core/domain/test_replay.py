@@ -1,6 +1,6 @@
 """What was seen before, what is repeated, what is forgotten."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -81,6 +81,40 @@ def test_finishing_outlives_the_pending_entry() -> None:
     assert window.begin(KEY, NOW + 2 * SECOND) is Verdict.DONE
 
 
+def test_done_work_is_remembered_as_long_as_the_last_copy_of_its_message_is_good() -> None:
+    window = ReplayWindow()
+    window.finish(KEY, NOW, LATER)
+    resealed_until = LATER + SECOND
+
+    assert window.begin(KEY, NOW, keep_until=resealed_until) is Verdict.DONE
+
+    assert window.begin(KEY, LATER) is Verdict.DONE
+    assert window.begin(KEY, resealed_until) is Verdict.NEW
+
+
+@pytest.mark.parametrize("sooner", [NOW, NOW + SECOND])
+def test_an_earlier_copy_does_not_shorten_the_memory_of_done_work(sooner: datetime) -> None:
+    window = ReplayWindow()
+    window.finish(KEY, NOW, LATER)
+
+    window.finish(KEY, NOW, sooner)
+    window.begin(KEY, NOW, keep_until=sooner)
+
+    assert window.begin(KEY, LATER - SECOND) is Verdict.DONE
+    assert window.begin(KEY, LATER) is Verdict.NEW
+
+
+def test_work_that_ends_leaves_nothing_of_its_beginning_behind() -> None:
+    window = ReplayWindow(pending_for=timedelta(days=1))
+    for number in range(100):
+        at = NOW + number * SECOND
+        window.begin((GATEKEEPER, str(number)), at)
+        window.finish((GATEKEEPER, str(number)), at, at + SECOND)
+
+    assert len(window) == 1
+    assert sum(map(len, (window._pending, window._done, window._expiries))) == 2
+
+
 def test_a_refused_message_takes_no_room() -> None:
     window = ReplayWindow()
     window.begin(KEY, NOW)
@@ -117,18 +151,25 @@ def test_a_full_window_has_room_again_after_the_freshness_window() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["begin", "finish", "forget"]), st.integers(0, 5)), max_size=60
+        st.tuples(
+            st.sampled_from(["begin", "finish", "forget"]), st.integers(0, 5), st.integers(0, 9)
+        ),
+        max_size=60,
     )
 )
-def test_done_is_never_done_twice_within_its_window(steps: list[tuple[str, int]]) -> None:
-    window, done, now = ReplayWindow(pending_for=3 * SECOND), set[int](), NOW
-    for verb, number in steps:
+def test_done_is_never_done_twice_within_its_window(steps: list[tuple[str, int, int]]) -> None:
+    window, now = ReplayWindow(pending_for=3 * SECOND), NOW
+    done_until: dict[int, datetime] = {}
+    for verb, number, seconds in steps:
         now += SECOND
-        key = (GATEKEEPER, str(number))
+        key, until = (GATEKEEPER, str(number)), now + seconds * SECOND
+        done_until = {n: at for n, at in done_until.items() if at > now}
         if verb == "begin":
-            assert (window.begin(key, now) is Verdict.DONE) == (number in done)
+            is_done = window.begin(key, now, keep_until=until) is Verdict.DONE
+            assert is_done == (number in done_until)
         elif verb == "finish":
-            window.finish(key, now, LATER)
-            done.add(number)
+            window.finish(key, now, until)
         else:
             window.forget(key)
+        if verb == "finish" or (verb == "begin" and number in done_until):
+            done_until[number] = max(until, done_until.get(number, until))

@@ -32,7 +32,6 @@ from tests.authority import (
     Authority,
     BundleOffice,
     make_author,
-    make_surroundings,
     without_threads,
 )
 from tests.builders import (
@@ -42,7 +41,7 @@ from tests.builders import (
     KeyAuthority,
     fixed_bytes,
     make_bundle,
-    seeded_entropy,
+    make_surroundings,
 )
 
 ME = InstanceName("gatekeeper-1")
@@ -57,7 +56,7 @@ class World:
         self.authority = Authority()
         self.office = BundleOffice(self.authority.author, make_bundle(), self.authority.clock)
         clock = self.authority.clock
-        self.channel = SecureChannel(clock, seeded_entropy(), DEMO, GATEKEEPER, InlineExecutor())
+        self.channel = SecureChannel(make_surroundings(clock), GATEKEEPER, InlineExecutor())
         self.around = make_surroundings(clock)
         self.follower = BundleFollower(
             Recipient(GATEKEEPER, ME, make_author("gatekeeper/gatekeeper-1")),

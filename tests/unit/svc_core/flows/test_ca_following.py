@@ -24,8 +24,8 @@ from svc_core.runtime.metrics import (
     RotationMetrics,
 )
 from svc_core.runtime.supervision import run_until
-from tests.authority import Authority, make_surroundings, without_threads
-from tests.builders import DEMO
+from tests.authority import Authority, without_threads
+from tests.builders import DEMO, make_surroundings
 from tests.fakes.clock import LoopClock
 from tests.fakes.memory_certificate_issuer import make_intermediate
 

@@ -8,8 +8,8 @@ from cryptography import x509
 from svc_core.crypto.certificates import check_material
 from svc_core.errors import NotFoundError
 from svc_core.flows.leaf_issuing import ROUTE_MOUNT, LeafIssuing, LeafSpec, retrusted
-from tests.authority import Authority, make_surroundings
-from tests.builders import DEMO
+from tests.authority import Authority
+from tests.builders import DEMO, make_surroundings
 
 CLIENT = LeafSpec("gatekeeper", uris=("spiffe://x/ns/d/sa/gatekeeper",))
 SERVER = LeafSpec("gatekeeper-admin", dns=("localhost",), ips=("127.0.0.1",), server=True)

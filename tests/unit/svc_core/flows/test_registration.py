@@ -15,7 +15,8 @@ from svc_core.flows.statements import Author
 from svc_core.ports.secret_store import Document
 from svc_core.runtime.supervision import run_until
 from svc_core.runtime.surroundings import Surroundings
-from tests.authority import make_author, make_surroundings
+from tests.authority import make_author
+from tests.builders import make_surroundings
 from tests.fakes.clock import LoopClock
 from tests.fakes.memory_secret_store import MemorySecretStore
 

@@ -8,17 +8,23 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as altered
 
 from svc_core.crypto import contexts
+from svc_core.crypto.policy import AcceptedAlgorithms, CryptoPolicy
 from svc_core.crypto.signing import Algorithm, Signer
+from svc_core.crypto.suite import CryptoSuite
 from svc_core.domain.epochs import Epoch
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, WATCHER
+from svc_core.domain.key_usage import KeyUsage
 from svc_core.domain.keys import KeyRing, topic_key_id
 from svc_core.domain.subjects import AUTH_REQUEST, RESPONDER
 from svc_core.errors import (
     AlgorithmMismatchError,
+    AlgorithmRefusedError,
     BundleRollbackError,
     FutureMessageError,
+    KeyExhaustedError,
     KeyExpiredError,
     KeyNotAvailableError,
     MalformedMessageError,
@@ -42,8 +48,9 @@ from tests.builders import (
     InlineExecutor,
     KeyAuthority,
     ManualExecutor,
+    covered,
     make_channel,
-    seeded_entropy,
+    make_surroundings,
 )
 from tests.fakes.clock import LoopClock
 
@@ -73,10 +80,8 @@ async def sealed(payload: bytes = b"payload", ring: KeyRing | None = None) -> by
 def signed(message: SignedMessage, *, context: bytes = contexts.SIGNED_MESSAGE) -> bytes:
     """Return ``message`` signed anew, as its rightful signer could."""
     key = KEYS.signing_key(GATEKEEPER, Epoch(message.signer_key_id))
-    signature = Signer.from_seed(KEYS.algorithm, key.seed).sign(
-        signed_message.signing_input(message), context=context
-    )
-    return signed_message.encode(replace(message, signature=signature))
+    signature = Signer.from_seed(KEYS.algorithm, key.seed).sign(covered(message), context=context)
+    return signed_message.encode(altered(message, signature=signature))
 
 
 async def test_a_message_arrives_whole() -> None:
@@ -157,7 +162,7 @@ async def test_a_message_changed_on_its_way_is_refused(
     change: Callable[[SignedMessage], dict[str, Any]],
 ) -> None:
     message = signed_message.decode(await sealed())
-    raw = signed_message.encode(replace(message, **change(message)))
+    raw = signed_message.encode(altered(message, **change(message)))
 
     with pytest.raises(VerificationError):
         await authcontroller().open(raw, AUTH_REQUEST)
@@ -191,14 +196,13 @@ WRONG = {
     "signer no producer": Wrong({"signer": AUTHCONTROLLER}, ProducerNotAllowedError),
     "signer no service at all": Wrong({"signer": "mallory"}, ProducerNotAllowedError),
     "another topic": Wrong({"topic": RESPONDER}, TopicMismatchError),
-    "batch proof": Wrong({"batch_proof": b"proof"}, MalformedMessageError),
     "payload in the clear": Wrong({"payload": b"clear"}, MalformedMessageError),
 }
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 async def test_a_message_that_is_wrong_although_signed_is_refused(wrong: Wrong) -> None:
-    message = replace(signed_message.decode(await sealed()), **wrong.changes)
+    message = altered(signed_message.decode(await sealed()), **wrong.changes)
 
     with pytest.raises(wrong.error):
         await authcontroller().open(signed(message), AUTH_REQUEST)
@@ -213,7 +217,7 @@ async def test_a_signature_of_another_kind_of_thing_is_refused() -> None:
 
 
 async def test_an_unsigned_future_is_a_bad_signature_first() -> None:
-    message = replace(signed_message.decode(await sealed()), sent_at=IN_A_WEEK)
+    message = altered(signed_message.decode(await sealed()), sent_at=IN_A_WEEK)
 
     with pytest.raises(VerificationError):
         await authcontroller().open(signed_message.encode(message), AUTH_REQUEST)
@@ -234,7 +238,7 @@ async def test_a_message_for_one_topic_is_none_for_another() -> None:
 
 async def test_a_ciphertext_cannot_be_moved_into_another_message() -> None:
     first = signed_message.decode(await sealed())
-    second = replace(first, message_id="another")
+    second = altered(first, message_id="another")
 
     with pytest.raises(VerificationError):
         await authcontroller().open(signed(second), AUTH_REQUEST)
@@ -244,12 +248,12 @@ async def test_another_service_cannot_sign_in_the_name_of_a_producer() -> None:
     message = signed_message.decode(await sealed())
     key = KEYS.signing_key(WATCHER, EPOCH)
     forged = Signer.from_seed(KEYS.algorithm, key.seed).sign(
-        signed_message.signing_input(message), context=contexts.SIGNED_MESSAGE
+        covered(message), context=contexts.SIGNED_MESSAGE
     )
 
     with pytest.raises(VerificationError):
         await authcontroller().open(
-            signed_message.encode(replace(message, signature=forged)), AUTH_REQUEST
+            signed_message.encode(altered(message, signature=forged)), AUTH_REQUEST
         )
 
 
@@ -406,7 +410,7 @@ async def test_unknown_keys_do_not_make_anybody_ask_more_than_once_a_second() ->
 async def test_a_forged_future_does_not_keep_a_message_being_retried() -> None:
     taker = authcontroller(STALE_RING)
     Authority(taker)
-    message = replace(signed_message.decode(await sealed()), sent_at=IN_A_WEEK)
+    message = altered(signed_message.decode(await sealed()), sent_at=IN_A_WEEK)
 
     with pytest.raises(UnknownKeyError):
         await taker.open(signed_message.encode(message), AUTH_REQUEST)
@@ -456,7 +460,7 @@ async def test_an_error_that_ends_the_process_is_not_swallowed() -> None:
 
 async def test_a_channel_without_keys_asks_for_them_first() -> None:
     clock = LoopClock(NOW)
-    bare = SecureChannel(clock, seeded_entropy(), DEMO, GATEKEEPER, InlineExecutor())
+    bare = SecureChannel(make_surroundings(clock), GATEKEEPER, InlineExecutor())
     with pytest.raises(KeyNotAvailableError):
         await bare.seal(AUTH_REQUEST, b"", message_type="t", message_id="i")
     Authority(bare, ring=KEYS.ring(GATEKEEPER))
@@ -494,3 +498,53 @@ async def test_ten_simulated_minutes_of_key_rotation_lose_nothing() -> None:
         await asyncio.sleep(1)
 
     assert len(epochs) == 30
+
+
+async def test_a_key_that_has_sealed_enough_seals_no_more() -> None:
+    clock, workers = LoopClock(NOW), InlineExecutor()
+    around = make_surroundings(clock)
+    channel = SecureChannel(around, GATEKEEPER, workers, usage=KeyUsage(limit=1))
+    channel.adopt(KEYS.ring(GATEKEEPER), 1)
+
+    await channel.seal(AUTH_REQUEST, b"x", message_type="t", message_id="1")
+    with pytest.raises(KeyExhaustedError):
+        await channel.seal(AUTH_REQUEST, b"x", message_type="t", message_id="2")
+
+
+async def test_keys_whose_validity_is_over_are_let_go_of_without_a_newer_bundle() -> None:
+    clock = LoopClock(NOW)
+    channel = make_channel(AUTHCONTROLLER, clock)
+    held = len(channel.ring.topics)
+
+    await asyncio.sleep(PERIOD_S)
+    channel.prune()
+    assert len(channel.ring.topics) == held
+    await asyncio.sleep(SKEW.total_seconds())
+    channel.prune()
+
+    assert len(channel.ring.topics) == held - 2
+
+
+async def test_an_algorithm_is_accepted_beside_another_or_refused_by_setting() -> None:
+    """A fleet migrates with two accepted at once, and ends with one."""
+    keys = KeyAuthority(algorithm=Algorithm.ML_DSA_65)
+    clock = LoopClock(NOW)
+    sender = make_channel(GATEKEEPER, clock, ring=keys.ring(GATEKEEPER))
+    raw = await sender.seal(AUTH_REQUEST, b"x", message_type="t", message_id="i")
+
+    both = AcceptedAlgorithms.of(Algorithm.ML_DSA_44, Algorithm.ML_DSA_65)
+    assert (await accepting(both, keys, clock).open(raw, AUTH_REQUEST)).payload == b"x"
+    with pytest.raises(AlgorithmRefusedError):
+        one = AcceptedAlgorithms.of(Algorithm.ML_DSA_44)
+        await accepting(one, keys, clock).open(raw, AUTH_REQUEST)
+
+
+def accepting(
+    algorithms: AcceptedAlgorithms[Algorithm], keys: KeyAuthority, clock: LoopClock
+) -> SecureChannel:
+    """Return a consumer of `AUTH_REQUEST` that accepts signatures of ``algorithms``."""
+    suite = CryptoSuite.of(CryptoPolicy(messages=algorithms))
+    around = replace(make_surroundings(clock), crypto=suite)
+    channel = SecureChannel(around, AUTHCONTROLLER, InlineExecutor())
+    channel.adopt(keys.ring(AUTHCONTROLLER), 1)
+    return channel

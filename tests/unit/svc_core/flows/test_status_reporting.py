@@ -20,8 +20,8 @@ from svc_core.runtime.wakeup import Wakeup
 from svc_core.wire import documents
 from svc_core.wire import status as status_wire
 from svc_core.wire.identities import PublicIdentity
-from tests.authority import make_author, make_surroundings, without_threads
-from tests.builders import DEMO, make_status
+from tests.authority import make_author, without_threads
+from tests.builders import DEMO, make_status, make_surroundings
 from tests.fakes.clock import LoopClock
 from tests.fakes.memory_bus import MemoryBus
 

@@ -10,9 +10,8 @@ from structlog.testing import capture_logs
 from svc_core.domain.milestones import Milestones
 from svc_core.flows.traffic_reporting import TrafficInterval, TrafficReporter
 from svc_core.runtime.health import Health
-from svc_core.runtime.surroundings import Surroundings
 from svc_core.runtime.traffic_metrics import TrafficMetrics
-from tests.builders import DEMO, seeded_entropy
+from tests.builders import make_surroundings
 from tests.fakes.clock import LoopClock
 
 
@@ -23,7 +22,7 @@ class Reported:
         clock = LoopClock()
         self.metrics = TrafficMetrics(CollectorRegistry())
         self.health = Health(clock)
-        around = Surroundings(clock, seeded_entropy(), DEMO, self.health)
+        around = make_surroundings(clock, health=self.health)
         self.reporter = TrafficReporter(self.metrics, lines, around)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from svc_core.errors import OverloadedError
 from svc_core.runtime.grouped_worker import GroupedWorker, each
 from tests.builders import ManualExecutor
 
@@ -210,3 +211,35 @@ async def test_jobs_run_one_by_one_in_a_real_thread() -> None:
             assert await worker.submit(4) == 0.25
             with pytest.raises(ZeroDivisionError):
                 await worker.submit(0)
+
+
+async def test_with_two_lanes_two_groups_are_at_work_at_a_time() -> None:
+    executor, record = ManualExecutor(), Recorder()
+    async with GroupedWorker(record, executor, 2, lanes=2) as worker, asyncio.TaskGroup() as tasks:
+        results = [tasks.create_task(worker.submit(job)) for job in range(5)]
+        await turn()
+        executor.run_next()
+        executor.run_next()
+        await turn()
+        executor.run_next()
+        executor.run_next()
+
+    assert record.groups == [[0], [1], [2, 3], [4]]
+    assert [task.result() for task in results] == [0, 2, 4, 6, 8]
+
+
+async def test_who_comes_when_too_many_wait_is_refused_and_the_others_are_not() -> None:
+    executor, record = ManualExecutor(), Recorder()
+    async with (
+        GroupedWorker(record, executor, queue_limit=2, waiting_limit=1) as worker,
+        asyncio.TaskGroup() as tasks,
+    ):
+        results = [tasks.create_task(worker.submit(job)) for job in range(3)]
+        await turn()
+        with pytest.raises(OverloadedError):
+            await worker.submit(3)
+        for _ in range(3):
+            executor.run_next()
+            await turn()
+
+    assert [task.result() for task in results] == [0, 2, 4]

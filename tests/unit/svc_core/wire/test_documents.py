@@ -1,11 +1,14 @@
 """Signed documents and what they carry: desired state, status, list of identities."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from svc_core.domain.identity import GATEKEEPER, InstanceName
 from svc_core.errors import MalformedMessageError
@@ -38,6 +41,7 @@ def test_the_signature_covers_who_signed() -> None:
         pytest.param({"signer": "a b"}, id="signer is no token"),
         pytest.param({"document": "?"}, id="no base64"),
         pytest.param({"document": 7}, id="no text"),
+        pytest.param({"document": "Ym9keR=="}, id="another spelling of the same base64"),
         pytest.param({"signature": "é"}, id="not ASCII"),
         pytest.param({"more": ""}, id="unknown field"),
     ],
@@ -45,6 +49,26 @@ def test_the_signature_covers_who_signed() -> None:
 def test_an_entry_out_of_its_form_is_an_error(changes: dict[str, object]) -> None:
     with pytest.raises(MalformedMessageError):
         documents.decode_entry(documents.encode_entry(DOCUMENT) | changes)
+
+
+entry_values = st.none() | st.integers() | st.text(max_size=9) | st.lists(st.text(max_size=3))
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(["document", "signature", "signer", "x"], entry_values)
+    )
+)
+def test_any_entry_is_a_document_or_refused(entry: dict[str, object]) -> None:
+    with suppress(MalformedMessageError):
+        assert documents.encode_entry(documents.decode_entry(entry)) == entry
+
+
+@given(st.binary(max_size=50), st.binary(max_size=50))
+def test_an_entry_survives_whatever_is_signed(body: bytes, signature: bytes) -> None:
+    document = SignedDocument(body, "metadata-1", signature)
+
+    assert documents.decode_entry(documents.encode_entry(document)) == document
 
 
 @pytest.mark.parametrize("missing", ["document", "signature", "signer"])
@@ -79,6 +103,7 @@ ISSUER = DESIRED["issuers"][0]
         pytest.param({"format": "desired-state/2"}, id="another format"),
         pytest.param({"version": 0}, id="version 0"),
         pytest.param({"version": "3"}, id="version as text"),
+        pytest.param({"version": 2**63}, id="version of 64 bits"),
         pytest.param({"active": "ca-1-1"}, id="active issuer not trusted"),
         pytest.param({"issuers": []}, id="nobody trusted"),
         pytest.param({"issuers": [ISSUER, ISSUER], "active": "ca-101-1"}, id="issuer twice"),
@@ -126,7 +151,19 @@ def test_the_signer_of_a_status_is_service_and_instance() -> None:
     assert status.signer_of(GATEKEEPER, InstanceName("gatekeeper-1")) == SIGNER
 
 
-@pytest.mark.parametrize("changes", [{"format": "?"}, {"sent_at": ""}, {"boot_id": ""}, {"x": 1}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": "?"},
+        {"sent_at": ""},
+        {"boot_id": ""},
+        {"x": 1},
+        {"version": -(2**63) - 1},
+        {"key_epoch": 10**4000},
+        {"connections": {"ca-100-1": 2**63}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
 def test_a_status_out_of_its_form_is_an_error(changes: dict[str, Any]) -> None:
     document = json.loads(status.encode(make_status())) | changes
     raw = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

@@ -1,15 +1,16 @@
-"""Bundle requests and replies, authentication payloads, framing."""
+"""Bundle requests and replies, authentication payloads."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, InstanceName
 from svc_core.domain.messages import AuthenticationRequest
-from svc_core.domain.sealed import Sealed
 from svc_core.errors import MalformedMessageError
-from svc_core.wire import auth, bundle_exchange, framing
+from svc_core.wire import auth, bundle_exchange
 from svc_core.wire.bundle_exchange import BundleReply, SignedRequest
 from svc_core.wire.records import RecordCodec
 from tests.builders import NOW, fixed_bytes, make_request
@@ -121,11 +122,20 @@ def test_a_refusal_says_its_code() -> None:
         bundle_exchange.encode_reply(REPLY),
         bundle_exchange.encode_refusal("a" * 1000),
         bundle_exchange.encode_refusal("a\nb"),
+        bundle_exchange.encode_refusal("é"),
+        b"N1\xff",
     ],
-    ids=["nothing", "a reply", "too long", "not printable"],
+    ids=["nothing", "a reply", "too long", "not printable", "not ASCII", "no text"],
 )
 def test_anything_else_is_no_refusal(raw: bytes) -> None:
     assert not bundle_exchange.decode_refusal(raw)
+
+
+@given(st.binary(max_size=150))
+def test_any_bytes_are_a_refusal_or_none(rest: bytes) -> None:
+    code = bundle_exchange.decode_refusal(b"N1" + rest)
+
+    assert not code or bundle_exchange.encode_refusal(code) == b"N1" + rest
 
 
 @pytest.mark.parametrize("otp", [None, "", "123456"])
@@ -139,24 +149,6 @@ def test_a_request_does_not_print_what_is_secret_in_it() -> None:
     assert repr(AuthenticationRequest("user1", "hash", "123")) == (
         "AuthenticationRequest(user_id='user1')"
     )
-
-
-def test_framing_is_the_prototypes() -> None:
-    raw = framing.encode(Sealed(b"s" * 32, b"i" * 12, b"t" * 16, b"text"))
-
-    assert raw == (
-        b"\0\0\0\x20" + b"s" * 32 + b"\0\0\0\x0c" + b"i" * 12 + b"\0\0\0\x10" + b"t" * 16 + b"text"
-    )
-    assert len(raw) - len(b"text") == framing.OVERHEAD == 72
-
-
-@pytest.mark.parametrize("place", [3, 39, 55], ids=["salt", "iv", "tag"])
-def test_framing_with_another_size_is_an_error(place: int) -> None:
-    raw = bytearray(framing.encode(Sealed(bytes(32), bytes(12), bytes(16), b"text")))
-    raw[place] -= 1
-
-    with pytest.raises(MalformedMessageError, match="fixed size"):
-        framing.decode(bytes(raw))
 
 
 @pytest.mark.parametrize("tag", [b"", b"M", b"M12", b"B1"])

@@ -14,7 +14,7 @@ from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import AUTH_REQUEST, RESPONDER
 from svc_core.errors import MalformedMessageError
 from svc_core.wire import key_records, service_bundle
-from svc_core.wire.records import schema_text
+from svc_core.wire.records import RecordCodec, schema_text
 from tests.builders import KeyAuthority, make_bundle
 
 KEYS = KeyAuthority()
@@ -171,3 +171,26 @@ def test_the_halves_of_a_key_are_not_taken_for_each_other() -> None:
 
 def test_encoded_sizes_stay_far_below_the_limit() -> None:
     assert len(service_bundle.encode(make_bundle())) < service_bundle.LIMIT / 10
+
+
+BUNDLE_CODEC = RecordCodec.of("service_bundle", tag=b"S1", limit=service_bundle.LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        pytest.param({"updateType": "rotate"}, "unknown state", id="another type of update"),
+        pytest.param({"status": "legacy"}, "unknown state", id="another status"),
+        pytest.param({"verifyKeys": {"watcher": {}}}, "without keys", id="signer without keys"),
+        pytest.param({"topicKeys": {"a.b": {}}}, "without keys", id="topic without keys"),
+        pytest.param({"producers": {"a.b": ["watcher", "gatekeeper"]}}, "sorted", id="unsorted"),
+        pytest.param({"producers": {"a.b": ["watcher", "watcher"]}}, "once", id="named twice"),
+    ],
+)
+def test_what_says_the_same_in_another_way_is_an_error(
+    changes: dict[str, Any], reason: str
+) -> None:
+    record = BUNDLE_CODEC.decode(service_bundle.encode(make_bundle()))
+
+    with pytest.raises(MalformedMessageError, match=reason):
+        service_bundle.decode(BUNDLE_CODEC.encode(record | changes))

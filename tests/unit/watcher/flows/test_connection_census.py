@@ -18,10 +18,8 @@ from svc_core.crypto.certificates import fingerprint
 from svc_core.domain.desired import DesiredState, TrustedIssuer
 from svc_core.flows.desired_reading import DesiredReader
 from svc_core.flows.statements import Statements
-from svc_core.runtime.health import Health
-from svc_core.runtime.surroundings import Surroundings
 from svc_core.runtime.wakeup import Wakeup
-from tests.builders import DEMO, NOW, make_desired, seeded_entropy
+from tests.builders import DEMO, NOW, make_desired, make_surroundings
 from tests.fakes.clock import LoopClock
 from tests.fakes.memory_secret_store import MemorySecretStore
 
@@ -92,7 +90,7 @@ async def counting(desired: DesiredState, *connections: LiveConnection) -> Async
     reader = DesiredReader(MemorySecretStore(), None, Statements(()), DEMO.name)
     reader.newest = desired
     servers = ScriptedServers(list(connections))
-    around = Surroundings(clock, seeded_entropy(), DEMO, Health(clock))
+    around = make_surroundings(clock)
     census = ConnectionCensus(reader, servers, Wakeup(), around)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(census.run())

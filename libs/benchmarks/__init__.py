@@ -1,0 +1,15 @@
+"""What cryptography and messages cost on this machine, said so that it can be compared.
+
+Absolute rates of a shared machine change by a factor of two from minute to minute, so each figure
+also comes as a ratio to the bare primitive, both measured in slices that take turns. Start reading
+at `benchmarks.crypto` and `benchmarks.messages`, one module per benchmark:
+
+* `rounds`, `spread`, `report`: who measures when, and what is made of it; nothing here runs
+  anything;
+* `crew`, `worker`: the processes that measure, each on the processors it was given; one line of
+  JSON asks, one answers;
+* `timed_loop`, `crypto_cases`, `channel_load`, `open_loop`: what they run;
+* `machine`: where it was measured and with which versions.
+
+It drives the library through its public names and knows neither services nor servers.
+"""

@@ -1,0 +1,33 @@
+"""Batches of good messages, sealed by the gatekeeper."""
+
+import asyncio
+from concurrent.futures import Executor
+
+from svc_core.domain.identity import GATEKEEPER
+from svc_core.domain.signing_mode import SigningMode
+from svc_core.domain.subjects import AUTH_REQUEST
+from tests.builders import NOW, ManualExecutor, make_channel
+from tests.fakes.clock import LoopClock
+
+
+async def batch_of(size: int, *, workers: Executor | None = None, tag: str = "m") -> list[bytes]:
+    """Return ``size`` messages, ids ``<tag>-0`` on: the first signed alone, the rest in batches."""
+    executor = workers or ManualExecutor()
+    sender = make_channel(GATEKEEPER, LoopClock(NOW), workers=executor, signing=SigningMode.BATCHED)
+    async with sender, asyncio.TaskGroup() as group:
+        sealing = [
+            group.create_task(
+                sender.seal(
+                    AUTH_REQUEST,
+                    f"payload {tag} {number}".encode(),
+                    message_type="authRequest",
+                    message_id=f"{tag}-{number}",
+                )
+            )
+            for number in range(size)
+        ]
+        while isinstance(executor, ManualExecutor) and not all(task.done() for task in sealing):
+            await asyncio.sleep(0)
+            if executor.waiting:
+                executor.run_next()
+    return [task.result() for task in sealing]
