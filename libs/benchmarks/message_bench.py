@@ -26,7 +26,6 @@ from svc_core.crypto import contexts
 from svc_core.crypto.algorithms import Algorithm
 from svc_core.crypto.policy import AcceptedAlgorithms, CryptoPolicy
 from svc_core.crypto.provider_cryptography import CRYPTOGRAPHY
-from svc_core.crypto.signing import Algorithm
 from svc_core.crypto.suite import CryptoSuite
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER
 from svc_core.domain.keys import KeyRing
@@ -40,8 +39,8 @@ _PROFILE: Final = PROFILES["production"]
 _CRYPTO_THREADS: Final = 2
 """As many as a service has."""
 _POOLS: Final = {SigningMode.SINGLE: 256, SigningMode.BATCHED: 4096}
-_COVERED_SIZE: Final = 700
-"""About what the signature of a message of `PAYLOAD_SIZE` covers."""
+_COVERED_SIZE: Final = 585
+"""As much as the signature of one such message of `PAYLOAD_SIZE` covers."""
 _DIGITS: Final = 3
 
 

@@ -139,8 +139,7 @@ class OpenBaoSession:
         kept = self._files.read_secret_id()
         path, body = self._path("secret-id/lookup"), {"secret_id": kept.reveal().decode()}
         found = await self.call(lambda c: c.write_data(path, data=body), idempotent=True)
-        data = (found or {}).get("data") or {}
-        accessor = data.get("secret_id_accessor")
+        accessor = ((found or {}).get("data") or {}).get("secret_id_accessor")
         return SecretId(str(accessor), kept) if accessor else None
 
     async def make_secret_id(self) -> SecretId:
@@ -177,7 +176,6 @@ class OpenBaoSession:
         await self._end(former)
 
     async def _end(self, login: _Login | None) -> None:
-        """Revoke a token that is not used any more, or let it run out when that is impossible."""
         if login is None:
             return
         try:

@@ -5,9 +5,8 @@ itself; those that come meanwhile share the next signature, at most 64 (ADR-0014
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from typing import Final, NamedTuple
 
 from svc_core.crypto import contexts, merkle
 from svc_core.crypto.signing import Signer
@@ -21,8 +20,7 @@ GROUP_LIMITS: Final = {SigningMode.SINGLE: 8, SigningMode.BATCHED: BATCH_LIMIT}
 """Most messages handed to a thread at once: the first of them waits for the last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unsigned:
+class Unsigned(NamedTuple):
     """A sealed message that lacks its signature."""
 
     signer: Signer
@@ -36,8 +34,7 @@ class Unsigned:
     """32 random bytes, used when it is signed in a batch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(NamedTuple):
     """What the message lacked."""
 
     signature: bytes

@@ -111,6 +111,8 @@ class SecureChannel:
         self._key_refresh = KeyRefresh(around.clock)
         self._usage = KeyUsage() if usage is None else usage
         self._ring: KeyRing | None = None
+        # This epoch's, once chosen: they stay the newest until it ends or other keys come.
+        self._sealing: dict[Subject, SealingKeys] = {}
         self._lifetime = AsyncExitStack()
         self.version: int = 0
         """Version of the bundle in use; 0 before the first."""
@@ -158,6 +160,7 @@ class SecureChannel:
     def _hold(self, ring: KeyRing) -> None:
         self._ring = ring
         self._parsed = ParsedKeys(self._suite)
+        self._sealing.clear()
         # What was verified under keys that may have been withdrawn is verified anew.
         self._roots = VerifiedRoots()
 
@@ -182,7 +185,11 @@ class SecureChannel:
         if self._breather.is_due:
             await self._breather.breathe()
         now = self._clock.now()
-        keys = await self._sealing_keys(topic, now)
+        number = self._profile.keys.current(now).number
+        keys = self._sealing.get(topic)
+        if keys is None or keys.signing_key.epoch.number != number:
+            keys = await self._sealing_keys(topic, now)
+            self._sealing[topic] = keys
         message = SignedMessage(
             message_id=message_id,
             message_type=message_type,

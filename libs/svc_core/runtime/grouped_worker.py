@@ -103,7 +103,10 @@ class GroupedWorker(Generic[In, Out]):
             OverloadedError: the queue is full and ``waiting_limit`` others wait for room.
             RuntimeError: the worker is closed.
         """
-        await self._enter()
+        if self._room.locked():
+            await self._wait_for_room()
+        else:
+            await self._room.acquire()
         try:
             if self._is_closed:
                 raise RuntimeError(_CLOSED)
@@ -115,10 +118,7 @@ class GroupedWorker(Generic[In, Out]):
         finally:
             self._room.release()
 
-    async def _enter(self) -> None:
-        if not self._room.locked():
-            await self._room.acquire()
-            return
+    async def _wait_for_room(self) -> None:
         if self._waiting >= self._waiting_limit:
             raise OverloadedError(f"{self._waiting} jobs already wait for room")
         self._waiting += 1

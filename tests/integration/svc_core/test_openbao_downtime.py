@@ -36,12 +36,14 @@ INSTANCE: Final = "g1"
 def provisioned(server_root: Path) -> Iterator[ProvisionedOpenBao]:
     """Short lives: of gatekeeper's secret-ids (not the provisioned), of authcontroller's tokens."""
     lives = {
-        GATEKEEPER: {"secret_id_ttl": TOLERATED},
-        AUTHCONTROLLER: {"token_ttl": TOKEN_LIFE, "token_max_ttl": LONGEST_TOKEN_LIFE},
+        str(GATEKEEPER): {"secret_id_ttl": _seconds(TOLERATED)},
+        str(AUTHCONTROLLER): {
+            "token_ttl": _seconds(TOKEN_LIFE),
+            "token_max_ttl": _seconds(LONGEST_TOKEN_LIFE),
+        },
     }
-    bodies = {role: {name: _seconds(life) for name, life in l.items()} for role, l in lives.items()}
     root = server_root / "downtime"
-    with in_background(lambda: open_provisioned(root, GATEKEEPER, bodies)) as running:
+    with in_background(lambda: open_provisioned(root, GATEKEEPER, lives)) as running:
         yield running
 
 

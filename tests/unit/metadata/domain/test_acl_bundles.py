@@ -33,11 +33,6 @@ def public_of(_algorithm: str, seed: SecretBytes) -> bytes:
     return seed.reveal()[::-1]
 
 
-def public_of(algorithm: str, seed: SecretBytes) -> bytes:
-    """Stand in for the making of a public key: another one for every algorithm and seed."""
-    return algorithm.encode() + seed.reveal()[::-1]
-
-
 def content(service: ServiceName, acl: Acl, generation: KeyGeneration) -> tuple[object, ...]:
     """Return everything in a bundle, secrets revealed, so that it can be compared."""
     made = ring(service, acl, generation)
