@@ -1,7 +1,8 @@
 """Latency of sealing in batches under several offered rates, and the event loop's lag meanwhile.
 
 In every repeat all loads take turns, the idle loop among them. The capacity is measured anew in
-each, right before the loads that are given in shares of it.
+each, right before the loads that are given in shares of it, with a task for each message as the
+timetable has.
 """
 
 from collections import defaultdict
@@ -24,12 +25,12 @@ RATES: Final = (1000, 5000, 8000)
 class _Loads:
     idle: str = "idle"
     judged: str = "60 % of capacity"
-    overload: str = "200 % of capacity"
+    overload: str = "150 % of capacity"
 
 
 LOADS: Final = _Loads()
 _SHARE: Final = 0.6
-_OVERLOAD: Final = 2.0
+_OVERLOAD: Final = 1.5
 
 
 @dataclass(slots=True)
@@ -75,7 +76,7 @@ class Load:
 
 
 def overload_seconds(capacity: float) -> float:
-    """Return for how long twice ``capacity`` must be offered to fill the queue twice over."""
+    """Return for how long 150 % of ``capacity`` must be offered to fill the queue twice over."""
     return 2 * QUEUED / ((_OVERLOAD - 1) * capacity)
 
 
@@ -91,7 +92,7 @@ async def measure_loads(worker: Worker, plan: Plan, progress: Progress) -> tuple
         loads[name].add(rate, await worker.ask(MessageCase.OFFER, seconds, rate=rate))
 
     async def capacity() -> float:
-        return (await worker.measure(MessageCase.SEAL_BATCHED, plan.seconds)).rate
+        return (await worker.measure(MessageCase.CAPACITY, plan.seconds)).rate
 
     for repeat in range(plan.repeats):
         progress(f"load, repeat {repeat + 1} of {plan.repeats}", repeat / plan.repeats)

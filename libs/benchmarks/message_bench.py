@@ -53,6 +53,8 @@ class MessageCase(StrEnum):
     OPEN_SINGLE = "open single"
     SEAL_BATCHED = "seal batched"
     OPEN_BATCHED = "open batched"
+    CAPACITY = "capacity"
+    """Sealing in batches as fast as it goes, each message in a task of its own as in `OFFER`."""
     IDLE = "idle"
     """The event loop with nothing to do but the probe."""
     OFFER = "offer"
@@ -110,7 +112,9 @@ async def open_message_bench(algorithm: Algorithm, *, cores: int) -> AsyncIterat
             opening = Opening(await ends.consumer(rings.consumer), rings.consumer, pool)
             slices[MessageCase(f"seal {mode}")] = _driven(sealing[mode].request)
             slices[MessageCase(f"open {mode}")] = _driven(opening.request)
-        yield MessageBench(slices, sealing[SigningMode.BATCHED])
+        batched = sealing[SigningMode.BATCHED]
+        slices[MessageCase.CAPACITY] = _driven(batched.request, in_tasks=True)
+        yield MessageBench(slices, batched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +141,14 @@ def _surroundings() -> Surroundings:
     return Surroundings(clock, system_entropy, _PROFILE, Health(clock), crypto)
 
 
-def _driven(request: Callable[[], Coroutine[Any, Any, bytes]]) -> Measurement:
+def _driven(
+    request: Callable[[], Coroutine[Any, Any, bytes]], *, in_tasks: bool = False
+) -> Measurement:
     async def measure(seconds: float) -> Slice:
-        return await drive(request, seconds=seconds)
+        if not in_tasks:
+            return await drive(request, seconds=seconds)
+        async with asyncio.TaskGroup() as tasks:
+            return await drive(lambda: tasks.create_task(request()), seconds=seconds)
 
     return measure
 

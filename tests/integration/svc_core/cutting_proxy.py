@@ -1,66 +1,70 @@
-"""A TCP proxy that can lose one answer: the request arrives, and then the connection is cut."""
+"""A TCP proxy that can lose one answer: the request arrives, and then the connection is cut.
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+On threads of its own, so that nothing of it depends on the loop under test.
+"""
+
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
 _CHUNK: Final = 65536
-_PATIENCE_S: Final = 5
+_THREADS: Final = 32
 
 
 @dataclass(slots=True)
 class CuttingProxy:
-    """Passes bytes on to ``port`` of this machine; TLS goes through it untouched."""
+    """Passes bytes on to ``target`` of this machine; TLS goes through it untouched."""
 
     target: int
-    port: int = 0
+    port: int
+    threads: ThreadPoolExecutor
     loses_next_answer: bool = False
     """Set by the test on an open connection; taken back when an answer was lost."""
-    open: int = 0
-    """Connections now."""
 
-    async def serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one connection until either side closes it."""
-        self.open += 1
-        onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", self.target)
-        async with asyncio.TaskGroup() as group:
-            requests = group.create_task(self._carry(reader, onward_writer))
-            await self._answer(onward_reader, writer)
-            writer.close()
-            requests.cancel()
-        onward_writer.close()
-        self.open -= 1
-
-    @staticmethod
-    async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def accept_all(self, listener: socket.socket) -> None:
+        """Carry connections until the listener is shut down."""
         with suppress(OSError):
-            while data := await reader.read(_CHUNK):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
+            while True:
+                near, _ = listener.accept()
+                far = socket.create_connection(("127.0.0.1", self.target))
+                self.threads.submit(self._requests, near, far)
+                self.threads.submit(self._answers, near, far)
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _requests(self, near: socket.socket, far: socket.socket) -> None:
         with suppress(OSError):
-            while data := await reader.read(_CHUNK):
+            while data := near.recv(_CHUNK):
+                far.sendall(data)
+        _hang_up(far)
+
+    def _answers(self, near: socket.socket, far: socket.socket) -> None:
+        with suppress(OSError), near, far:
+            while data := far.recv(_CHUNK):
                 if self.loses_next_answer:
                     self.loses_next_answer = False
-                    return
-                writer.write(data)
-                await writer.drain()
+                    break
+                near.sendall(data)
+            _hang_up(near)
+            _hang_up(far)
 
 
-@asynccontextmanager
-async def open_cutting_proxy(target: int) -> AsyncIterator[CuttingProxy]:
+def _hang_up(end: socket.socket) -> None:
+    with suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def open_cutting_proxy(target: int) -> Iterator[CuttingProxy]:
     """Yield a proxy in front of ``target``; whoever uses it hangs up before the end."""
-    proxy = CuttingProxy(target)
-    server = await asyncio.start_server(proxy.serve_one, "127.0.0.1", 0)
-    proxy.port = server.sockets[0].getsockname()[1]
-    try:
-        yield proxy
-    finally:
-        server.close()
-        async with asyncio.timeout(_PATIENCE_S):
-            while proxy.open:
-                await asyncio.sleep(0.01)
+    with (
+        ThreadPoolExecutor(_THREADS, "proxy") as threads,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        proxy = CuttingProxy(target, listener.getsockname()[1], threads)
+        threads.submit(proxy.accept_all, listener)
+        try:
+            yield proxy
+        finally:
+            _hang_up(listener)

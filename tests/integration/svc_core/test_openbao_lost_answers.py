@@ -38,7 +38,7 @@ async def line(openbao: RunningOpenBao) -> AsyncIterator[Line]:
     settings = openbao.settings(GATEKEEPER)
     target = urlsplit(settings.url).port
     assert target is not None
-    async with open_cutting_proxy(target) as proxy:
+    with open_cutting_proxy(target) as proxy:
         through = settings.model_copy(update={"url": f"https://127.0.0.1:{proxy.port}"})
         async with open_openbao(through, GATEKEEPER) as session:
             await session.login()

@@ -22,6 +22,7 @@ SLICES = (
     MessageCase.OPEN_SINGLE,
     MessageCase.SEAL_BATCHED,
     MessageCase.OPEN_BATCHED,
+    MessageCase.CAPACITY,
 )
 
 
