@@ -110,7 +110,8 @@ async def open_real(root: Path) -> AsyncIterator[Cluster]:
     configuration = Configuration()
     await kube_config.load_kube_config(client_configuration=configuration)
     admin = KubeApi(configuration, TIMEOUT)
-    namespace = f"securetransport-contract-{os.getpid()}-{root.name[-12:].strip('-_')}".lower()
+    tail = root.name[-12:].replace("_", "-").strip("-")
+    namespace = f"securetransport-contract-{os.getpid()}-{tail}".lower()
     try:
         await admin.send(admin.core.create_namespace, {"metadata": {"name": namespace}})
         async with AsyncExitStack() as stack:

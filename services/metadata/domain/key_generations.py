@@ -1,12 +1,18 @@
-"""The keys of one key epoch: which are wanted, what is stored, and the rings made from them."""
+"""The keys of one key epoch: which are wanted, what is stored, and the rings made from them.
+
+Within its epoch a topic has one key or several: a roll adds one behind the others, and the last
+seals. What a generation was made for is written in it, so that a right which was withdrawn since
+rolls the keys it opened, whenever and by whichever replica that is seen.
+"""
 
 import hashlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from svc_core.domain.acl import Acl
+from svc_core.domain.acl import Acl, ServicePermissions
+from svc_core.domain.acl_diff import diff_acls
 from svc_core.domain.epochs import Epoch, EpochSchedule
 from svc_core.domain.identity import ServiceName, Subject, service_name, subject
 from svc_core.domain.keys import KeyRing, SigningKey, TopicKey, VerifyKey, topic_key_id
@@ -26,21 +32,65 @@ PublicOf = Callable[[str, SecretBytes], bytes]
 
 @dataclass(frozen=True, slots=True)
 class KeyGeneration:
-    """Every secret made for one key epoch: 32 bytes per topic, a 32-byte seed per service."""
+    """Every secret made for one key epoch: 32 bytes per topic key, a 32-byte seed per service."""
 
     epoch: Epoch
-    topics: Mapping[Subject, SecretBytes]
+    topics: Mapping[Subject, tuple[SecretBytes, ...]]
+    """The keys of each topic in the order they were made; the place is part of a key's id."""
     seeds: Mapping[ServiceName, SecretBytes]
     algorithm: str = FIRST_ALGORITHM
     """Of the signing keys; chosen when the first of them is made and never changed."""
+    permissions: Acl | None = None
+    """The rights on data topics that the keys were last made for; None where nothing says so."""
+    rolls: int = 0
+    """Number of the last ordered roll that is in here."""
 
-    def completed(self, acl: Acl, entropy: Callable[[int], bytes]) -> "KeyGeneration":
-        """Return this generation with what ``acl`` wants and is missing; itself when complete."""
-        topics = {t: SecretBytes(entropy(KEY_SIZE)) for t in data_topics(acl) - set(self.topics)}
-        seeds = {s: SecretBytes(entropy(KEY_SIZE)) for s in set(acl.services) - set(self.seeds)}
-        if not topics and not seeds:
-            return self
-        return replace(self, topics={**self.topics, **topics}, seeds={**self.seeds, **seeds})
+    def caught_up(
+        self, acl: Acl, entropy: Callable[[int], bytes], *, rolls: int = 0
+    ) -> "KeyGeneration":
+        """Return this generation as ``acl`` wants it; itself when there is nothing to do.
+
+        Topics and services without a key get one. Topics on which somebody lost a right since get
+        another key, and so does every topic when a later roll was ordered. Who is no service any
+        more loses its seed: should it ever come back, what it signed with before stays refused.
+
+        Args:
+            acl: the rights to make keys for.
+            entropy: where keys come from.
+            rolls: number of the last ordered roll; a lower one than is in here changes nothing.
+        """
+        rights = data_rights(acl)
+        topics = self._rolled(rights, entropy, is_ordered=rolls > self.rolls)
+        missing = sorted(data_topics(acl) - set(self.topics))
+        topics |= {t: (SecretBytes(entropy(KEY_SIZE)),) for t in missing}
+        seeds = dict(self.limited_to(acl).seeds)
+        seeds |= {s: SecretBytes(entropy(KEY_SIZE)) for s in sorted(set(acl.services) - set(seeds))}
+        wanted = replace(
+            self,
+            topics=topics,
+            seeds=seeds,
+            permissions=rights,
+            rolls=max(rolls, self.rolls),
+        )
+        return self if wanted == self else wanted
+
+    def limited_to(self, acl: Acl) -> "KeyGeneration":
+        """Return this generation without the seeds of who is no service; itself if all are."""
+        seeds = {s: seed for s, seed in self.seeds.items() if s in acl.services}
+        return self if len(seeds) == len(self.seeds) else replace(self, seeds=seeds)
+
+    def _rolled(
+        self, rights: Acl, entropy: Callable[[int], bytes], *, is_ordered: bool
+    ) -> dict[Subject, tuple[SecretBytes, ...]]:
+        due: frozenset[Subject] = frozenset()
+        if is_ordered:
+            due = frozenset(self.topics)
+        elif self.permissions is not None and self.permissions != rights:
+            due = frozenset(diff_acls(self.permissions, rights).topics_to_roll)
+        return {
+            topic: (*keys, SecretBytes(entropy(KEY_SIZE))) if topic in due else keys
+            for topic, keys in self.topics.items()
+        }
 
 
 def data_topics(acl: Acl) -> frozenset[Subject]:
@@ -48,24 +98,48 @@ def data_topics(acl: Acl) -> frozenset[Subject]:
     return frozenset(t for t in acl.topics if is_data_topic(t))
 
 
+def data_rights(acl: Acl) -> Acl:
+    """Return the part of ``acl`` that decides who gets which topic key."""
+    rights = {
+        service: ServicePermissions(
+            frozenset(t for t in p.publish if is_data_topic(t)),
+            frozenset(t for t in p.subscribe if is_data_topic(t)),
+        )
+        for service, p in acl.services.items()
+    }
+    return Acl({service: p for service, p in rights.items() if p.topics})
+
+
 def encode(generation: KeyGeneration) -> dict[str, Any]:
     """Return the generation as a JSON-shaped document; it holds secrets and must be wrapped."""
-    return {
+    document = {
         "epoch": generation.epoch.number,
-        "topics": {t: b64encode(k.reveal()).decode() for t, k in generation.topics.items()},
-        "seeds": {s: b64encode(k.reveal()).decode() for s, k in generation.seeds.items()},
+        "topics": {t: [_text(k) for k in keys] for t, keys in generation.topics.items()},
+        "seeds": {s: _text(k) for s, k in generation.seeds.items()},
         "algorithm": generation.algorithm,
+        "rolls": generation.rolls,
     }
+    if generation.permissions is not None:
+        document["permissions"] = {
+            service: {"publish": sorted(p.publish), "subscribe": sorted(p.subscribe)}
+            for service, p in sorted(generation.permissions.services.items())
+        }
+    return document
 
 
 def decode(document: Mapping[str, Any]) -> KeyGeneration:
-    """Return the generation in ``document``, or raise `MalformedMessageError`."""
+    """Return the generation in ``document``, or raise `MalformedMessageError`.
+
+    Documents from before topics could have several keys hold one text for each.
+    """
     try:
         return KeyGeneration(
             Epoch(int(document["epoch"])),
-            {subject(t): _secret(k) for t, k in document["topics"].items()},
+            {subject(t): _secrets(keys) for t, keys in document["topics"].items()},
             {service_name(s): _secret(k) for s, k in document["seeds"].items()},
             str(document.get("algorithm", FIRST_ALGORITHM)),
+            _permissions(document.get("permissions")),
+            int(document.get("rolls", 0)),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         # No cause: it could quote what it could not read.
@@ -99,25 +173,27 @@ def assemble_ring(
             if signer in g.seeds
         ],
         topics=[
-            _topic_key(p.topic, g, schedule)
+            key
             for g in kept
             for p in permissions
             if p.topic in g.topics
+            for key in _topic_keys(p.topic, g, schedule)
         ],
         permissions=permissions,
         producers=producers,
     )
 
 
-def acl_digest(acl: Acl) -> str:
-    """Return a short digest that changes whenever anyone's permissions do."""
-    text = "\n".join(
+def acl_digest(acl: Acl, revoked: Iterable[ServiceName] = ()) -> str:
+    """Return a short digest that changes whenever anyone's permissions do, or who is revoked."""
+    lines = [
         f"{service}:{verb}:{topic}"
         for service, permissions in sorted(acl.services.items())
         for verb, topics in (("p", permissions.publish), ("s", permissions.subscribe))
         for topic in sorted(topics)
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    ]
+    lines += [f"revoked:{service}" for service in sorted(revoked)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def _signing_key(
@@ -136,15 +212,43 @@ def _verify_key(
     return VerifyKey(service, generation.epoch, generation.algorithm, public, starts, ends)
 
 
-def _topic_key(topic: Subject, generation: KeyGeneration, schedule: EpochSchedule) -> TopicKey:
-    return TopicKey(
-        topic_key_id(topic, generation.epoch),
-        topic,
-        generation.epoch,
-        generation.topics[topic],
-        schedule.starts(generation.epoch),
-        schedule.expires(generation.epoch),
+def _topic_keys(
+    topic: Subject, generation: KeyGeneration, schedule: EpochSchedule
+) -> Iterator[TopicKey]:
+    for number, secret in enumerate(generation.topics[topic]):
+        yield TopicKey(
+            topic_key_id(topic, generation.epoch, generation=number),
+            topic,
+            generation.epoch,
+            secret,
+            schedule.starts(generation.epoch),
+            schedule.expires(generation.epoch),
+        )
+
+
+def _permissions(document: Mapping[str, Mapping[str, Iterable[str]]] | None) -> Acl | None:
+    if document is None:
+        return None
+    return Acl(
+        {
+            service_name(service): ServicePermissions(
+                frozenset(subject(t) for t in lists["publish"]),
+                frozenset(subject(t) for t in lists["subscribe"]),
+            )
+            for service, lists in document.items()
+        }
     )
+
+
+def _text(secret: SecretBytes) -> str:
+    return b64encode(secret.reveal()).decode()
+
+
+def _secrets(texts: str | Iterable[str]) -> tuple[SecretBytes, ...]:
+    keys = (_secret(texts),) if isinstance(texts, str) else tuple(map(_secret, texts))
+    if not keys:
+        raise ValueError("a topic without a key")
+    return keys
 
 
 def _secret(text: str) -> SecretBytes:

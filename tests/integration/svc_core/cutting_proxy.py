@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 _CHUNK: Final = 65536
@@ -24,11 +24,15 @@ class CuttingProxy:
     loses_next_answer: bool = False
     """Set by the test on an open connection; taken back when an answer was lost."""
 
+    ends: list[socket.socket] = field(default_factory=list)
+    """Every connection's side that faces the session."""
+
     def accept_all(self, listener: socket.socket) -> None:
         """Carry connections until the listener is shut down."""
         with suppress(OSError):
             while True:
                 near, _ = listener.accept()
+                self.ends.append(near)
                 far = socket.create_connection(("127.0.0.1", self.target))
                 self.threads.submit(self._requests, near, far)
                 self.threads.submit(self._answers, near, far)
@@ -57,7 +61,7 @@ def _hang_up(end: socket.socket) -> None:
 
 @contextmanager
 def open_cutting_proxy(target: int) -> Iterator[CuttingProxy]:
-    """Yield a proxy in front of ``target``; whoever uses it hangs up before the end."""
+    """Yield a proxy in front of ``target``; at the end every connection is cut."""
     with (
         ThreadPoolExecutor(_THREADS, "proxy") as threads,
         socket.create_server(("127.0.0.1", 0)) as listener,
@@ -67,4 +71,5 @@ def open_cutting_proxy(target: int) -> Iterator[CuttingProxy]:
         try:
             yield proxy
         finally:
-            _hang_up(listener)
+            for end in (listener, *proxy.ends):
+                _hang_up(end)
