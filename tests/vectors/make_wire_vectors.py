@@ -12,7 +12,10 @@ from svc_core.crypto import contexts, kdf, sealing
 from svc_core.crypto.kem import KemKey, encapsulate
 from svc_core.crypto.signing import Algorithm
 from svc_core.domain.identity import GATEKEEPER
+from svc_core.domain.keys import TopicKey
 from svc_core.domain.secrets import SecretBytes
+from svc_core.flows.message_crypto import encrypt
+from svc_core.flows.message_signing import Unsigned, sign_together
 from svc_core.wire import (
     auth,
     bundle_exchange,
@@ -36,8 +39,10 @@ from tests.vectors.wire_values import (
     BUNDLE,
     BUNDLE_REQUEST,
     DESIRED,
+    EPOCH,
     FIXED,
     INSTANCE,
+    NOW,
     REQUEST,
     STATUS,
     drawn,
@@ -84,6 +89,36 @@ def message_vector(algorithm: Algorithm) -> Vector:
         f"signed_message_{algorithm[-2:]}",
         "signed message",
         signed_message.encode(message(algorithm, payload=payload, signature=signature)),
+        public_key=key.public,
+        topic_key=topic_key,
+        plaintext=plaintext,
+    )
+
+
+def batched(size: int, index: int) -> Vector:
+    """Return one message of a batch; all are alike but for what they were drawn with."""
+    key, unsealed = signer("message", Algorithm.ML_DSA_65), message(Algorithm.ML_DSA_65)
+    header = signed_message.header_aad(unsealed)
+    topic_key, plaintext = drawn("topic key"), auth.encode_request(REQUEST)
+    owned = TopicKey(
+        unsealed.encrypt_key_id, unsealed.topic, EPOCH, SecretBytes(topic_key), NOW, NOW
+    )
+
+    def unsigned(number: int) -> Unsigned:
+        payload = encrypt(
+            header, plaintext, owned, entropy=lambda n: drawn(f"batch {number} entropy", n)
+        )
+        return Unsigned(key, unsealed, header, payload, drawn(f"batch {number} blind"))
+
+    batch = [unsigned(number) for number in range(size)]
+    signed = sign_together(batch)[index]
+    if isinstance(signed, Exception):
+        raise signed
+    raw = signed_message.assemble(unsealed, batch[index].payload, signed.signature, signed.proof)
+    return as_vector(
+        f"signed_batch_{index}_of_{size}",
+        "signed message",
+        raw,
         public_key=key.public,
         topic_key=topic_key,
         plaintext=plaintext,
@@ -168,6 +203,9 @@ def main() -> int:
         *fixed(),
         message_vector(Algorithm.ML_DSA_65),
         message_vector(Algorithm.ML_DSA_87),
+        batched(5, 1),
+        batched(5, 4),
+        batched(64, 63),
         request(),
         reply(),
         document("signed_desired", desired.encode(DESIRED), "metadata-1", contexts.DESIRED_STATE),

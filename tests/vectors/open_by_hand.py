@@ -46,6 +46,34 @@ def message_header(fields: dict[str, Any]) -> bytes:
     return canonical(*(value for name, value in fields.items() if name not in bare))
 
 
+def batch_claim(fields: dict[str, Any]) -> bytes:
+    """Return what the signature of a batch covers, from one message's fields and its proof."""
+    proof = fields["batchProof"]
+    size, index, blind, path = proof[0], proof[1], proof[2:34], proof[34:]
+    hashes = [path[at : at + 32] for at in range(0, len(path), 32)]
+    header = message_header(fields)
+    leaf = hashlib.sha256(
+        b"\0" + blind + struct.pack(">I", len(header)) + header + fields["payload"]
+    ).digest()
+    root = merkle_root(leaf, index, size, hashes)
+    who = fields["signerServiceId"], fields["signerKeyId"], fields["algorithm"]
+    return canonical(*who, size, root)
+
+
+def merkle_root(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
+    """Return the root as RFC 9162, section 2.1.1, defines it: from the top down."""
+    if size == 1:
+        assert not path
+        return leaf
+    split = 1 << (size - 1).bit_length() - 1
+    *below, sibling = path
+    if index < split:
+        pair = merkle_root(leaf, index, split, below) + sibling
+    else:
+        pair = sibling + merkle_root(leaf, index - split, size - split, below)
+    return hashlib.sha256(b"\1" + pair).digest()
+
+
 def labelled(*parts: str) -> bytes:
     """Return the info of a derivation: each part behind its length."""
     return b"".join(struct.pack(">I", len(part)) + part.encode() for part in parts)

@@ -31,7 +31,7 @@ class _Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subscribe: list[str]
 
 
-class _Desired(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Desired(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     format: str
     version: Int64
     profile: str
@@ -41,6 +41,8 @@ class _Desired(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     grants: dict[str, _Grant]
     kicked_issuers: list[str]
     made_at: str
+    revoked: list[str] = []
+    """Left out when empty, as by writers that know of no revocations."""
 
 
 def encode(desired: DesiredState) -> bytes:
@@ -62,6 +64,7 @@ def encode(desired: DesiredState) -> bytes:
             },
             kicked_issuers=list(desired.kicked_issuers),
             made_at=write_instant(desired.made_at),
+            revoked=list(desired.revoked),
         )
     )
 
@@ -88,6 +91,7 @@ def decode(body: bytes) -> DesiredState:
         grants={read_service(name): _grant(grant) for name, grant in document.grants.items()},
         kicked_issuers=tuple(read_token(n, "issuer name") for n in document.kicked_issuers),
         made_at=read_instant(document.made_at),
+        revoked=tuple(read_service(name) for name in document.revoked),
     )
 
 

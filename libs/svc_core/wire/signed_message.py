@@ -8,9 +8,8 @@ payload of each message (ADR-0014). All are canonical encodings, so none depends
 import struct
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
-import fastavro
 import msgspec
 
 from svc_core.domain.batch_proof import BatchProof
@@ -24,11 +23,10 @@ from svc_core.wire.fields import (
     require,
     write_instant,
 )
-from svc_core.wire.records import RecordCodec, canonical_fields, schema_text
+from svc_core.wire.records import RecordCodec, canonical_fields
 
 LIMIT: Final = 64 * 1024
 """Most bytes of one encoded message."""
-PROTOTYPE_FIELDS: Final = 12
 
 _CODEC: Final = RecordCodec.of("signed_message", tag=b"M1", limit=LIMIT)
 _INTEGER: Final = struct.Struct(">cIq")
@@ -206,25 +204,3 @@ def decode(raw: bytes) -> SignedMessage:
             else batch_proof_format.decode(record["batchProof"])
         ),
     )
-
-
-def decode_prototype(raw: bytes) -> dict[str, Any]:
-    """Return the fields of an untagged record of the prototype, for inspection only.
-
-    Nothing in the result may be acted on: the prototype's signature leaves the header uncovered.
-
-    Raises:
-        OversizedMessageError: more than 64 KiB.
-        MalformedMessageError: no such record.
-    """
-    return _PROTOTYPE.decode(raw)
-
-
-def _prototype_codec() -> RecordCodec:
-    schema = schema_text("signed_message")
-    fields = schema["fields"][:PROTOTYPE_FIELDS]
-    parsed = fastavro.parse_schema({**schema, "fields": fields}, _write_hint=False)
-    return RecordCodec("prototype message", b"", LIMIT, parsed)
-
-
-_PROTOTYPE: Final = _prototype_codec()

@@ -137,21 +137,15 @@ def test_an_integer_longer_than_it_must_be_is_an_error() -> None:
         signed_message.decode(padded)
 
 
-def test_an_untagged_record_is_read_as_the_prototypes_for_inspection_only() -> None:
+def test_an_untagged_record_of_the_prototype_is_no_message() -> None:
     schema = schema_text("signed_message")
     values = ["i", "t", 1, 2, "s", 2, "now", b"s", "x", "k", "p", b"c"]
     old = dict(zip(PROTOTYPE_FIELDS, values, strict=True))
     stream = io.BytesIO()
     fastavro.schemaless_writer(stream, {**schema, "fields": schema["fields"][:12]}, old)
 
-    assert signed_message.decode_prototype(stream.getvalue()) == old
     with pytest.raises(MalformedMessageError, match="tag"):
         signed_message.decode(stream.getvalue())
-
-
-def test_a_tagged_record_is_not_taken_for_the_prototypes() -> None:
-    with pytest.raises(MalformedMessageError):
-        signed_message.decode_prototype(signed_message.encode(make_message()))
 
 
 canonical_values = st.lists(

@@ -18,6 +18,7 @@ VECTORS = {name: vector_files.load(name) for name in vector_files.names()}
 OURS = [v for v in VECTORS.values() if not v.of_prototype]
 PROTOTYPES = [v for v in VECTORS.values() if v.of_prototype]
 MESSAGES = ["signed_message_65", "signed_message_87"]
+BATCHED = ["signed_batch_1_of_5", "signed_batch_4_of_5", "signed_batch_63_of_64"]
 
 
 def name(vector: Vector) -> str:
@@ -80,6 +81,41 @@ def test_a_message_is_opened_by_hand(name: str) -> None:
     )
 
     assert plaintext == opening["plaintext"] == VECTORS["authentication_request"].raw
+
+
+@pytest.mark.parametrize("name", BATCHED)
+def test_a_message_of_a_batch_is_opened_by_hand(name: str) -> None:
+    fields, opening = VECTORS[name].fields, VECTORS[name].opening
+
+    open_by_hand.verify(
+        opening["public_key"],
+        open_by_hand.batch_claim(fields),
+        fields["signature"],
+        context=b"svc_core/batch-root/v1",
+    )
+    plaintext = open_by_hand.unseal(
+        opening["topic_key"],
+        fields["payload"],
+        info=labelled("svc_core/seal-message/v1", fields["topicName"], fields["encryptKeyId"]),
+        header=open_by_hand.message_header(fields),
+    )
+
+    assert plaintext == opening["plaintext"] == VECTORS["authentication_request"].raw
+
+
+@pytest.mark.parametrize("at", [1, 2, 34], ids=["index", "blind", "path"])
+def test_by_hand_too_a_changed_proof_is_refused(at: int) -> None:
+    fields, opening = VECTORS["signed_batch_1_of_5"].fields, VECTORS["signed_batch_1_of_5"].opening
+    proof = bytearray(fields["batchProof"])
+    proof[at] ^= 1
+
+    with pytest.raises(ValueError, match=r"(?i)verif|signature"):
+        open_by_hand.verify(
+            opening["public_key"],
+            open_by_hand.batch_claim({**fields, "batchProof": bytes(proof)}),
+            fields["signature"],
+            context=b"svc_core/batch-root/v1",
+        )
 
 
 @pytest.mark.parametrize("place", ["header", "payload"])
