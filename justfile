@@ -3,7 +3,7 @@
 export PATH := justfile_directory() / ".venv/bin:" + env("PATH")
 export PYTHONDONTWRITEBYTECODE := "1"
 
-shell_scripts := "scripts/setup-venv scripts/demo scripts/test scripts/build-images scripts/setup-deploy-tools .ci/run deploy/nats/run"
+shell_scripts := "scripts/setup-venv scripts/demo scripts/test scripts/bench scripts/build-images scripts/setup-deploy-tools .ci/run deploy/nats/run"
 
 _list:
     @just --list --unsorted
@@ -54,3 +54,11 @@ generate:
 # The whole system on this machine under load, for a few minutes.
 demo *arguments:
     scripts/demo {{ arguments }}
+
+# What cryptography and messages cost, beside the bare primitives.
+bench *arguments:
+    scripts/bench {{ arguments }}
+
+# Throw changed bytes at every decoder; needs the extra `fuzz`.
+fuzz *arguments:
+    python -m scripts.fuzz_wire {{ arguments }}

@@ -13,7 +13,7 @@ from services.gatekeeper.flows.load_orders import LoadOrders
 from services.gatekeeper.flows.requests import RequestSender
 from services.gatekeeper.flows.responses import ResponseReceiver
 from services.gatekeeper.flows.users import Users
-from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER
+from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, InstanceName
 from svc_core.domain.journal_records import JournalRecord, RecordKind
 from svc_core.domain.load_order import LoadOrder
 from svc_core.domain.milestones import Milestones
@@ -21,7 +21,7 @@ from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import AUTH_STREAM, GATEKEEPER_STREAM
 from svc_core.domain.traffic import Traffic, count_traffic
 from svc_core.flows.effects import Effects
-from svc_core.flows.refusals import Refusals
+from svc_core.flows.refusals import Refusals, Refuser
 from svc_core.ports.time import Clock
 from svc_core.runtime.health import Health
 from svc_core.runtime.traffic_metrics import TrafficMetrics
@@ -89,7 +89,14 @@ class LoadServices:
             self.bus,
             make_channel(GATEKEEPER, self.clock),
             effects,
-            Refusals(GATEKEEPER, GATEKEEPER_STREAM, self.bus, self.asked, self.clock, metrics),
+            Refusals(
+                Refuser(GATEKEEPER, InstanceName("gatekeeper-1")),
+                GATEKEEPER_STREAM,
+                self.bus,
+                self.asked,
+                self.clock,
+                metrics,
+            ),
             self.outstanding,
         )
 
@@ -101,7 +108,14 @@ class LoadServices:
             self.bus,
             make_channel(AUTHCONTROLLER, self.clock),
             effects,
-            Refusals(AUTHCONTROLLER, AUTH_STREAM, self.bus, self.answered, self.clock, metrics),
+            Refusals(
+                Refuser(AUTHCONTROLLER, InstanceName("authcontroller-1")),
+                AUTH_STREAM,
+                self.bus,
+                self.answered,
+                self.clock,
+                metrics,
+            ),
             Progress(metrics, Milestones(), Milestones()),
             seed=SecretBytes(b"s" * 32),
         )

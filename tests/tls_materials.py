@@ -18,6 +18,7 @@ from tests.fakes.memory_certificate_issuer import Intermediate, make_intermediat
 
 LIFE = timedelta(hours=1)
 HOST = "localhost"
+SOMEONE = "spiffe://securetransport.local/ns/default/sa/someone"
 _entropy = seeded_entropy(b"tls materials")
 
 
@@ -33,13 +34,23 @@ def make_material(
     trusted: Sequence[Intermediate] = (),
     now: datetime | None = None,
     ttl: timedelta = LIFE / 2,
+    uri: str = SOMEONE,
 ) -> TlsMaterial:
-    """Return a leaf of ``issuer`` that trusts ``trusted``, by default its own issuer."""
+    """Return a leaf of ``issuer`` that trusts ``trusted``, by default its own issuer.
+
+    Args:
+        issuer: who signs.
+        server: whether it is for a server called `HOST`; else for the client ``uri``.
+        trusted: what its holder trusts.
+        now: when it is issued, by default now.
+        ttl: how long it is valid from then.
+        uri: a client's only name.
+    """
     key = new_leaf_key(_entropy)
     csr = (
         certificate_request(key, dns=[HOST], ips=["127.0.0.1"])
         if server
-        else certificate_request(key, uris=["spiffe://securetransport.local/ns/default/sa/someone"])
+        else certificate_request(key, uris=[uri])
     )
     made_at = now or SystemClock().now()
     leaf = sign_leaf(issuer, csr, now=made_at, ttl=ttl, server=server)

@@ -1,7 +1,8 @@
 """``bench messages``: how many messages a service seals and opens, and how late they are.
 
-On two processors what is batched is measured in two processes, since Python code dominates there
-and holds the interpreter; signatures do not, so the rest is measured in one process with threads.
+On two processors everything is measured in two processes, as a service is spread over processors:
+two instances share one durable. What is signed one by one is measured in one process with two
+threads as well, since signatures free the interpreter.
 
 Rates on one core are per second of processor time, so that other programs on the machine do not
 change them; those on two cores are by the wall, since how well two cores are used is the question.
@@ -45,7 +46,12 @@ _FLOORS: Final = {
     MessageCase.OPEN_SINGLE: MessageCase.BARE_VERIFY,
     MessageCase.OPEN_BATCHED: MessageCase.BARE_VERIFY,
 }
-_IN_PROCESSES: Final = frozenset({MessageCase.SEAL_BATCHED, MessageCase.OPEN_BATCHED})
+_IN_THREADS: Final = (
+    MessageCase.BARE_SIGN,
+    MessageCase.SEAL_SINGLE,
+    MessageCase.BARE_VERIFY,
+    MessageCase.OPEN_SINGLE,
+)
 _TWO: Final = 2
 _UNDISTURBED: Final = 0.9
 """Share of its processors that signing without pause gets on a quiet machine."""
@@ -94,12 +100,9 @@ class _Crew:
         }
         if self.second is None:
             return found
-        for case in _RATES:
-            found[case_id(case, _TWO)] = (
-                partial(measure_together, (self.first, self.second), case)
-                if case in _IN_PROCESSES
-                else partial(self.whole.measure, case)
-            )
+        both = (self.first, self.second)
+        found |= {case_id(case, _TWO): partial(measure_together, both, case) for case in _RATES}
+        found |= {_threaded(case): partial(self.whole.measure, case) for case in _IN_THREADS}
         return found
 
     @property
@@ -135,29 +138,32 @@ async def _measure_rates(crew: _Crew, plan: Plan, progress: Progress) -> Samples
     return samples
 
 
+def _threaded(case: MessageCase) -> str:
+    return f"{case}/threads"
+
+
 def _figures(samples: Samples, crew: _Crew) -> list[Figure]:
-    found = []
-    for cores in crew.cores:
-        for case in _RATES:
-            floor = _FLOORS.get(case)
-            name = case_id(case, cores)
-            found.append(
-                Figure(
-                    name=case,
-                    where=_where(case, cores),
-                    rate=samples.rate(name),
-                    to_base=samples.ratio(name, case_id(floor, cores)) if floor else None,
-                    base=floor or "",
-                    busy=samples.busy(name),
-                )
-            )
+    found = [_figure(samples, case, "1 core", partial(case_id, cores=1)) for case in _RATES]
+    if crew.second is not None:
+        where = f"{_TWO} cores, processes"
+        found += [_figure(samples, case, where, partial(case_id, cores=_TWO)) for case in _RATES]
+        where = f"{_TWO} cores, threads"
+        found += [_figure(samples, case, where, _threaded) for case in _IN_THREADS]
     return found
 
 
-def _where(case: MessageCase, cores: int) -> str:
-    if cores == 1:
-        return "1 core"
-    return f"{cores} cores, {'processes' if case in _IN_PROCESSES else 'threads'}"
+def _figure(
+    samples: Samples, case: MessageCase, where: str, name_of: Callable[[MessageCase], str]
+) -> Figure:
+    floor, name = _FLOORS.get(case), name_of(case)
+    return Figure(
+        name=case,
+        where=where,
+        rate=samples.rate(name),
+        to_base=samples.ratio(name, name_of(floor)) if floor else None,
+        base=floor or "",
+        busy=samples.busy(name),
+    )
 
 
 def _notes(samples: Samples, crew: _Crew) -> Iterator[str]:

@@ -13,8 +13,8 @@ SEAL_GAIN: Final = 15.0
 OPEN_GAIN: Final = 4.0
 P99_MS: Final = 35.0
 LAG_MS: Final = 10.0
-QUEUED: Final = QUEUE_LIMIT + WAITING_LIMIT
-"""Most messages a channel may hold: queued or at work, and waiting for room."""
+QUEUED: Final = QUEUE_LIMIT + WAITING_LIMIT + 1
+"""Most messages a channel may hold: queued or at work, waiting for room, or just being refused."""
 
 
 def case_id(case: MessageCase, cores: int) -> str:

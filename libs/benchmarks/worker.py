@@ -14,6 +14,7 @@ from benchmarks.crew import WorkerOrder
 from benchmarks.crypto_cases import open_crypto_bench
 from benchmarks.message_bench import open_message_bench
 from svc_core.crypto.signing import Algorithm
+from svc_core.runtime.interpreter import tune_interpreter
 
 _LINE_LIMIT: Final = 64 * 1024
 
@@ -64,6 +65,7 @@ def main() -> None:
     if order.cpus:
         os.sched_setaffinity(0, order.cpus)
     # The loop the services run on. Whoever asked may be gone by the time there is an answer.
+    tune_interpreter()
     with suppress(BrokenPipeError), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(answer_questions(order))
 

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from console import bench_commands, plan_commands, provision_commands
+from console import (
+    audit_commands,
+    bench_commands,
+    dead_letter_commands,
+    doctor_commands,
+    plan_commands,
+    provision_commands,
+    revoke_commands,
+    rotate_commands,
+)
 
 app = typer.Typer(
     name="securetransport",
@@ -19,6 +28,9 @@ app = typer.Typer(
 app.add_typer(plan_commands.app, name="plan")
 app.add_typer(provision_commands.app, name="provision")
 app.add_typer(bench_commands.app, name="bench")
+app.add_typer(audit_commands.app, name="audit")
+app.add_typer(dead_letter_commands.app, name="dead-letters")
+app.add_typer(rotate_commands.app, name="rotate")
 
 Var = Annotated[
     Path, typer.Option("--var", help="Directory of the stack: data, logs, keys.", metavar="DIR")
@@ -119,6 +131,11 @@ def load(
     raise typer.Exit(
         run_command(lambda: load_commands.load(var, rate=rate, lasting=lasting, as_json=json))
     )
+
+
+app.command()(doctor_commands.doctor)
+app.command()(revoke_commands.revoke)
+app.command()(revoke_commands.unrevoke)
 
 
 def main() -> None:

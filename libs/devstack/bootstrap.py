@@ -115,6 +115,9 @@ async def _mount(root: OpenBaoApi, spec: BootstrapSpec) -> None:
             await root.write(f"sys/mounts/{name}/tune", _config_of(body))
     if "approle/" not in (await root.read("sys/auth"))["data"]:
         await root.write("sys/auth/approle", {"type": "approle"})
+    # A secret-id cannot be guessed. A lock would only let whoever knows a role-id shut its service
+    # out, and keep a service that was revoked from coming back for a quarter of an hour.
+    await root.write("sys/auth/approle/tune", {"user_lockout_config": {"lockout_disable": True}})
 
 
 def _config_of(body: Body) -> Body:

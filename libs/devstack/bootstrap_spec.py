@@ -34,7 +34,7 @@ ROOT_NAME: Final = "SecureTransport Root CA"
 ROOT_TTL: Final = timedelta(days=3652)
 APP_ROLES: Final = (*SERVICES, OPERATOR)
 
-_CLIENT_ROLES: Final = (*SERVICES, WATCHER_SYS, CANARY)
+_CLIENT_ROLES: Final = (*SERVICES, WATCHER_SYS, CANARY, OPERATOR)
 _LOOPBACK: Final = "127.0.0.1/32"
 _POLICIES: Final = (
     Path(__file__).with_name("policies"),

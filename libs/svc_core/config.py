@@ -69,7 +69,7 @@ class TrustSettings(Section):
 
 
 class AdminSettings(Section):
-    """The HTTPS listener with health, readiness and metrics."""
+    """The HTTPS listener with health, readiness, metrics and status."""
 
     host: str = "127.0.0.1"
     """Address to listen on."""
@@ -79,6 +79,16 @@ class AdminSettings(Section):
     """DNS names in the listener's certificate."""
     ip_addresses: tuple[str, ...] = ("127.0.0.1",)
     """IP addresses in the listener's certificate."""
+    status_readers: tuple[str, ...] = ()
+    """SPIFFE ids whose certificates may read ``/status``; none: the operator's."""
+    connections: int = Field(default=100, ge=4, le=10_000)
+    """Connections at a time, handshakes under way included; more are closed at once."""
+    handshake_timeout: Duration = timedelta(seconds=5)
+    """How long a TLS handshake may take."""
+    request_timeout: Duration = timedelta(seconds=15)
+    """How long a client may take to send a request, and how long an idle connection is kept."""
+    former_connections: Duration = timedelta(minutes=1)
+    """How long a connection lives on after the certificate it was made with was replaced."""
 
 
 class LogSettings(Section):
@@ -163,6 +173,12 @@ class ServiceSettings(Section):
     """Identity keys and what must survive a restart; mode 0700."""
     tls_dir: Path
     """Symlink to the current directory with ``cert.pem`` and ``key.pem`` of the NATS identity."""
+    mounted_tls_dir: Path | None = None
+    """Directory where somebody else keeps ``tls.crt`` and ``tls.key`` of the NATS identity.
+
+    Without it the certificate is issued by OpenBao. What is mounted must be signed by a trusted
+    issuer and bear exactly this service's SPIFFE id.
+    """
     openbao: OpenBaoSettings
     nats: NatsSettings
     trust: TrustSettings

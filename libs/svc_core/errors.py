@@ -93,6 +93,13 @@ class NobodyAnswersError(BusError):
     code = "dependency.nobody_answers"
 
 
+class StreamFullError(BusError):
+    """A stream takes nothing new before something in it is removed or ends by age."""
+
+    code = "dependency.stream_full"
+    advice = "look at what is in it and remove what is not needed"
+
+
 class KubernetesError(DependencyError):
     """The Kubernetes API did not answer in time or answered with a server error."""
 
@@ -266,6 +273,18 @@ class PermissionDeniedError(RejectedError):
     """This service may not do that with this topic."""
 
     code = "topic.permission_denied"
+
+
+class DeliveryExhaustedError(RejectedError):
+    """A message that could be neither handled nor refused, however often it was delivered."""
+
+    code = "delivery.exhausted"
+    advice = "mend what kept it from being handled, then replay it: nothing is wrong with it"
+
+    def __init__(self, *, deliveries: int, last_code: str) -> None:
+        super().__init__(f"given up after {deliveries} deliveries, the last with {last_code}")
+        self.deliveries = deliveries
+        self.last_code = last_code
 
 
 class BundleRollbackError(RejectedError):

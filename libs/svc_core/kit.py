@@ -6,9 +6,7 @@ arrive before they are needed, an admin listener, logs, metrics and exit codes.
 """
 
 import asyncio
-import errno
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +17,12 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
-import uvloop
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry
 
-from svc_core.adapters.admin_http import AdminListener
+from svc_core.adapters.admin_http import AdminListener, StatusPage
 from svc_core.adapters.instance_state import InstanceState, open_instance_state
+from svc_core.adapters.mounted_files import MountedFiles, MountedFilesWatch
 from svc_core.adapters.nats_connection import NatsConnection, NatsUser, open_bus
-from svc_core.adapters.nats_link import LinkCredentials
 from svc_core.adapters.openbao import OpenBaoSession, open_openbao
 from svc_core.adapters.openbao_kv import OpenBaoSecretStore
 from svc_core.adapters.openbao_leaves import OpenBaoCertificateIssuer
@@ -33,31 +30,43 @@ from svc_core.adapters.pinned import read_pinned_identities
 from svc_core.adapters.system_clock import SystemClock
 from svc_core.adapters.system_entropy import system_entropy
 from svc_core.adapters.tls_contexts import client_context, server_context
+from svc_core.adapters.tls_credentials import link_credentials
 from svc_core.adapters.tls_identity import TlsIdentity
 from svc_core.config import ServiceSettings
 from svc_core.crypto.signing import Signer
 from svc_core.crypto.suite import CryptoSuite
-from svc_core.domain.identity import InstanceName, ServiceName
+from svc_core.domain.identity import OPERATOR, InstanceName, ServiceName
 from svc_core.domain.status import InstanceStatus
 from svc_core.domain.subjects import CA_CERT, bundle_push
-from svc_core.errors import ConfigError, SvcError
-from svc_core.flows.approle_renewal import AppRoleRenewal
+from svc_core.domain.tls import LeafNames
+from svc_core.errors import SvcError
+from svc_core.flows.approle_renewal import AccessorClaims, AppRoleRenewal
 from svc_core.flows.bundle_following import BundleFollower, Recipient
 from svc_core.flows.ca_following import CaFollower, FollowedIdentity
 from svc_core.flows.desired_reading import DesiredReader
 from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec
+from svc_core.flows.mounted_leaves import MountedLeaves
 from svc_core.flows.registration import Registration
 from svc_core.flows.secure_channel import SecureChannel
 from svc_core.flows.statements import Author, Statements
-from svc_core.flows.status_reporting import Reporter, StatusReporter
+from svc_core.flows.status_reporting import Observe, Reporter, StatusReporter
 from svc_core.ports.bus import Bus
 from svc_core.ports.time import Clock, Entropy
 from svc_core.runtime.health import Health
 from svc_core.runtime.listening import HintListener
 from svc_core.runtime.logs import configure_logging
-from svc_core.runtime.metrics import RotationMetrics, StateReadings, export_state
+from svc_core.runtime.metrics import (
+    RotationMetrics,
+    StateReadings,
+    export_state,
+    process_registry,
+)
+from svc_core.runtime.process import Serve, run_process
+from svc_core.runtime.recent_errors import RecentErrors
+from svc_core.runtime.status_page import Status, StatusSources
 from svc_core.runtime.supervision import Loop, run_until
 from svc_core.runtime.surroundings import Surroundings
+from svc_core.runtime.tls_watching import TlsWatch, export_tls
 from svc_core.settings_loader import load_settings, read_arguments
 from svc_core.wire.status import signer_of
 
@@ -66,8 +75,6 @@ log = structlog.get_logger()
 S = TypeVar("S", bound=ServiceSettings)
 
 _CRYPTO_THREADS: Final = 2
-_SWITCH_INTERVAL_S: Final = 0.0005
-_STOPPED, _FAILED, _MISCONFIGURED = 0, 1, 2
 
 
 @dataclass(slots=True)
@@ -89,6 +96,9 @@ class ServiceKit(Generic[S]):
     issuing: LeafIssuing
     follower: CaFollower
     identities: list[FollowedIdentity]
+    leaves: dict[str, TlsIdentity]
+    """The same identities by their role, as they are watched over."""
+    errors: RecentErrors
     connection: NatsConnection
     channel: SecureChannel
     extend_status: Callable[[InstanceStatus], InstanceStatus] = field(default=lambda s: s)
@@ -117,19 +127,31 @@ class ServiceKit(Generic[S]):
         """The connection as flows see it."""
         return self.connection
 
+    def interrupted(self, loop: str, error: SvcError) -> None:
+        """Note what interrupted a loop, for readiness and the status page."""
+        self.health.fail(loop, f"{error} [{error.code}]")
+        self.errors.note(loop, error)
+
+    def renew_own(self) -> None:
+        """Take the process's own certificate anew, now."""
+        self.identities[0].renew_at = None
+        self.follower.hinted.set()
+
     def follow(self, spec: LeafSpec, *, link: Path | None = None) -> TlsIdentity:
         """Keep one more certificate in step with the CA and return where it lives."""
-        build = server_context if spec.server else client_context
-        identity = TlsIdentity(self.clock, build, server=spec.server, link=link)
+        identity = _identity(self.clock, spec, link)
         self.identities.append(FollowedIdentity(spec, identity))
+        self.leaves[spec.role] = identity
         return identity
 
     def connect_as(self, account: str) -> NatsConnection:
         """Return a connection of another NATS user, following the CA too; run it as a loop."""
         spec = client_spec(self.settings, account)
-        identity = TlsIdentity(self.clock, client_context, server=False)
-        connection = _connection(self.settings, account, self.instance, identity, self.entropy)
+        identity = _identity(self.clock, spec, None)
+        user = NatsUser(account, self.instance)
+        connection = _connection(self.settings, user, identity, self.entropy)
         self.identities.append(FollowedIdentity(spec, identity, connection))
+        self.leaves[spec.role] = identity
         return connection
 
 
@@ -141,12 +163,13 @@ def client_spec(settings: ServiceSettings, account: str) -> LeafSpec:
     return LeafSpec(role=account, uris=(settings.deployment.spiffe_id(account),))
 
 
-async def serve(
-    settings: S,
-    service: ServiceName,
-    build: Build[S],
-    stop: asyncio.Event,
-) -> None:
+def _identity(clock: Clock, spec: LeafSpec, link: Path | None) -> TlsIdentity:
+    build = server_context if spec.server else client_context
+    names = LeafNames(spec.uris, spec.dns, spec.ips)
+    return TlsIdentity(clock, build, server=spec.server, link=link, names=names)
+
+
+async def serve(settings: S, service: ServiceName, build: Build[S], stop: asyncio.Event) -> None:
     """Run the kit's own loops and those that ``build`` yields, until ``stop`` is set."""
     async with open_kit(settings, service) as kit, build(kit) as loops:
         log.info("service.started", profile=settings.profile, pid=os.getpid())
@@ -154,7 +177,7 @@ async def serve(
             stop,
             [*_own_loops(kit), *loops],
             drain=settings.drain,
-            on_interrupted=lambda name, err: kit.health.fail(name, f"{err} [{err.code}]"),
+            on_interrupted=kit.interrupted,
         )
         log.info("service.stopped")
 
@@ -184,8 +207,9 @@ async def open_kit(settings: S, service: ServiceName) -> AsyncIterator[ServiceKi
         channel = await stack.enter_async_context(
             SecureChannel(around, service, workers, signing=settings.signing)
         )
-        leaf = TlsIdentity(clock, client_context, server=False, link=settings.tls_dir)
-        connection = _connection(settings, service, state.instance, leaf, system_entropy)
+        leaf = _identity(clock, client_spec(settings, service), settings.tls_dir)
+        user = NatsUser(service, state.instance)
+        connection = _connection(settings, user, leaf, system_entropy)
         await stack.enter_async_context(open_bus(connection))
         opened = _Opened(workers, session, channel, leaf, connection)
         yield _assembled(settings, service, state, around, opened)
@@ -198,11 +222,11 @@ def _assembled(
     around: Surroundings,
     opened: _Opened,
 ) -> ServiceKit[S]:
-    registry = _registry()
+    registry = process_registry()
     store = OpenBaoSecretStore(opened.session)
     statements = Statements(read_pinned_identities(settings.trust))
     reader = DesiredReader(store, opened.connection, statements, settings.profile)
-    issuing = LeafIssuing(OpenBaoCertificateIssuer(opened.session), around)
+    issuing = _issuing(settings, service, opened.session, around)
     own = FollowedIdentity(client_spec(settings, service), opened.leaf, opened.connection)
     identities = [own]
     kit = ServiceKit(
@@ -221,11 +245,22 @@ def _assembled(
         issuing=issuing,
         follower=CaFollower(reader, issuing, identities, around, RotationMetrics(registry)),
         identities=identities,
+        leaves={own.spec.role: opened.leaf},
+        errors=RecentErrors(around.clock),
         connection=opened.connection,
         channel=opened.channel,
     )
     _export(kit, opened.leaf)
     return kit
+
+
+def _issuing(
+    settings: ServiceSettings, service: str, session: OpenBaoSession, around: Surroundings
+) -> LeafIssuing:
+    issuer = OpenBaoCertificateIssuer(session)
+    if settings.mounted_tls_dir is None:
+        return LeafIssuing(issuer, around)
+    return MountedLeaves(issuer, around, service, MountedFiles(settings.mounted_tls_dir))
 
 
 def _own_loops(kit: ServiceKit[Any]) -> list[Loop]:
@@ -238,15 +273,24 @@ def _own_loops(kit: ServiceKit[Any]) -> list[Loop]:
             server=True,
         )
     )
+    observe = _observer(kit)
     budget = max(3 * settings.rotation.heartbeat, timedelta(seconds=10))
     loops: list[Loop] = [
         Registration(kit.store, kit.service, kit.instance, kit.author, kit.around),
         kit.follower,
         kit.connection,
-        AdminListener(settings.admin, admin.hot_context, kit.health, kit.metrics),
-        AppRoleRenewal(kit.session, settings.openbao.secret_id_period, kit.health),
-        _reporter(kit),
+        _admin_listener(kit, admin, observe),
+        TlsWatch(kit.leaves, kit.health),
+        AppRoleRenewal(
+            kit.session,
+            settings.openbao.secret_id_period,
+            kit.health,
+            AccessorClaims(kit.store, kit.service, kit.instance),
+        ),
+        _reporter(kit, observe),
     ]
+    if settings.mounted_tls_dir is not None:
+        loops.append(MountedFilesWatch(settings.mounted_tls_dir, kit.renew_own))
     if kit.hears_hints:
         loops.append(HintListener("ca_hints", kit.bus, CA_CERT, kit.follower.hinted))
     for loop in (Registration.name, CaFollower.name, StatusReporter.name):
@@ -264,6 +308,8 @@ def _key_loops(kit: ServiceKit[Any]) -> list[Loop]:
         kit.statements,
         kit.around,
     )
+    # Whoever waits for everybody to have newer keys should not wait for a heartbeat.
+    bundles.adopted = kit.follower.acknowledged
     # Two periods: one missed pull is mended by the next, or by the first message that needs it.
     kit.health.expect(BundleFollower.name, 2 * kit.settings.rotation.keys.period)
     return [
@@ -272,7 +318,23 @@ def _key_loops(kit: ServiceKit[Any]) -> list[Loop]:
     ]
 
 
-def _reporter(kit: ServiceKit[Any]) -> StatusReporter:
+def _admin_listener(kit: ServiceKit[Any], leaf: TlsIdentity, observe: Observe) -> AdminListener:
+    settings = kit.settings.admin
+    readers = settings.status_readers or (kit.settings.deployment.spiffe_id(OPERATOR),)
+    sources = StatusSources(
+        around=kit.around,
+        instance=observe,
+        desired=lambda: kit.reader.newest,
+        leaves=kit.leaves,
+        admin_connections=lambda: listener.connections,
+        errors=kit.errors,
+    )
+    page = StatusPage(frozenset(readers), Status(sources).describe)
+    listener = AdminListener(settings, leaf.hot_context, kit.health, kit.metrics, page)
+    return listener
+
+
+def _observer(kit: ServiceKit[Any]) -> Observe:
     boot_id = kit.entropy(8).hex()
 
     def observe() -> InstanceStatus:
@@ -286,17 +348,16 @@ def _reporter(kit: ServiceKit[Any]) -> StatusReporter:
                 issuer=kit.connection.issuer,
                 key_epoch=_key_epoch(kit),
                 profile=kit.settings.profile,
+                bundle_version=kit.channel.version,
             )
         )
 
-    reporter = Reporter(kit.service, kit.instance, boot_id, kit.author)
-    return StatusReporter(
-        reporter,
-        observe,
-        kit.follower.acknowledged,
-        kit.bus,
-        kit.around,
-    )
+    return observe
+
+
+def _reporter(kit: ServiceKit[Any], observe: Observe) -> StatusReporter:
+    reporter = Reporter(kit.service, kit.instance, observe().boot_id, kit.author)
+    return StatusReporter(reporter, observe, kit.follower.acknowledged, kit.bus, kit.around)
 
 
 def _key_epoch(kit: ServiceKit[Any]) -> int:
@@ -304,49 +365,22 @@ def _key_epoch(kit: ServiceKit[Any]) -> int:
 
 
 def _connection(
-    settings: ServiceSettings,
-    account: str,
-    instance: InstanceName,
-    identity: TlsIdentity,
-    entropy: Entropy,
+    settings: ServiceSettings, user: NatsUser, identity: TlsIdentity, entropy: Entropy
 ) -> NatsConnection:
-    def credentials() -> LinkCredentials:
-        context = identity.context
-        material = identity.material
-        if material is None:
-            raise ConfigError("a context without material")
-        return LinkCredentials(context, material.issuer, material.chain_pem)
-
-    return NatsConnection(settings.nats, NatsUser(account, instance), credentials, entropy)
-
-
-def _registry() -> CollectorRegistry:
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    PlatformCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
+    return NatsConnection(settings.nats, user, lambda: link_credentials(identity), entropy)
 
 
 def _export(kit: ServiceKit[Any], leaf: TlsIdentity) -> None:
-    def remaining() -> float:
-        material = leaf.material
-        return material.remaining(kit.clock.now()).total_seconds() if material else 0.0
-
     export_state(
         kit.metrics,
         StateReadings(
             desired_version=lambda: kit.follower.version,
             key_epoch=lambda: _key_epoch(kit),
             ready=lambda: float(kit.health.report().ready),
-            leaf_remaining_s=remaining,
+            leaf_remaining_s=leaf.remaining_s,
         ),
     )
-
-
-# --- the process ---------------------------------------------------------------------------------
-
-Serve = Callable[[S, asyncio.Event], Any]
+    export_tls(kit.metrics, kit.leaves)
 
 
 def run(service: ServiceName, settings_type: type[S], serve_service: Serve[S]) -> int:
@@ -355,37 +389,9 @@ def run(service: ServiceName, settings_type: type[S], serve_service: Serve[S]) -
     Returns:
         0 stopped (SIGTERM and SIGINT too), 1 failed, 2 cannot start as it is configured.
     """
-    try:
+
+    def load() -> S:
         config = read_arguments(sys.argv[1:], service)
-        settings = load_settings(settings_type, config_file=config, environ=os.environ)
-        os.umask(0o077)
-        # A worker thread must not keep the event loop waiting for 5 ms, Python's own interval.
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until_signalled(serve_service, settings))
-    except ConfigError as err:
-        return _complain(service, err, _MISCONFIGURED)
-    except SvcError as err:
-        return _complain(service, err, _FAILED)
-    except OSError as err:
-        if err.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        full = ConfigError(f"no space left on the disk of {err.filename or 'the state directory'}")
-        return _complain(service, full, _MISCONFIGURED)
-    return _STOPPED
+        return load_settings(settings_type, config_file=config, environ=os.environ)
 
-
-async def _until_signalled(serve_service: Serve[S], settings: S) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await serve_service(settings, stop)
-
-
-def _complain(service: ServiceName, err: SvcError, code: int) -> int:
-    advice = f"; {err.advice}" if err.advice else ""
-    sys.stderr.write(f"{service}: {err}{advice} [{err.code}]\n")
-    if structlog.is_configured():
-        log.error("service.failed", code=err.code, reason=str(err))
-    return code
+    return run_process(service, load, serve_service)

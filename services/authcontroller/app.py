@@ -16,7 +16,7 @@ from svc_core.domain.journal_records import RecordKind
 from svc_core.domain.milestones import Milestones
 from svc_core.domain.subjects import AUTH_STREAM
 from svc_core.flows.effects import Effects
-from svc_core.flows.refusals import Refusals
+from svc_core.flows.refusals import Refusals, Refuser
 from svc_core.flows.traffic_reporting import TrafficInterval, TrafficReporter
 from svc_core.kit import ServiceKit
 from svc_core.kit import serve as serve_kit
@@ -55,11 +55,12 @@ async def _authenticator(kit: Kit, journal: FileJournal, metrics: TrafficMetrics
     since = kit.clock.now() - kit.settings.rotation.keys.validity
     earlier = read_journal(kit.settings.journal_dir, since=since)
     await asyncio.to_thread(effects.restore, earlier, kit.settings.rotation)
+    refuser = Refuser(AUTHCONTROLLER, kit.instance)
     return Authenticator(
         kit.bus,
         kit.channel,
         effects,
-        Refusals(AUTHCONTROLLER, AUTH_STREAM, kit.bus, journal, kit.clock, metrics),
+        Refusals(refuser, AUTH_STREAM, kit.bus, journal, kit.clock, metrics),
         Progress(metrics, Milestones(), Milestones()),
         seed=open_response_seed(kit.settings.state_dir, kit.entropy),
     )

@@ -23,7 +23,7 @@ from svc_core.domain.load_order import LoadOrder
 from svc_core.domain.milestones import Milestones
 from svc_core.domain.subjects import GATEKEEPER_STREAM
 from svc_core.flows.effects import Effects
-from svc_core.flows.refusals import Refusals
+from svc_core.flows.refusals import Refusals, Refuser
 from svc_core.flows.traffic_reporting import TrafficInterval, TrafficReporter
 from svc_core.kit import ServiceKit
 from svc_core.kit import serve as serve_kit
@@ -84,7 +84,8 @@ async def _loops(kit: Kit, journal: FileJournal, boot_id: str) -> Sequence[Loop]
 async def _receiver(
     kit: Kit, journal: FileJournal, outstanding: Outstanding, metrics: TrafficMetrics
 ) -> ResponseReceiver:
-    refusals = Refusals(GATEKEEPER, GATEKEEPER_STREAM, kit.bus, journal, kit.clock, metrics)
+    refuser = Refuser(GATEKEEPER, kit.instance)
+    refusals = Refusals(refuser, GATEKEEPER_STREAM, kit.bus, journal, kit.clock, metrics)
     effects = Effects(RecordKind.ANSWERED, journal, kit.clock, metrics)
     since = kit.clock.now() - kit.settings.rotation.keys.validity
     earlier = read_journal(kit.settings.journal_dir, since=since)

@@ -6,31 +6,47 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
+from services.metadata.adapters.accessor_registry import OpenBaoAccessorRegistry
 from services.metadata.adapters.acl_file import FileManifest
 from services.metadata.adapters.issuer_mint import OpenBaoIssuerMint
 from services.metadata.adapters.jetstream import JetStreamDeclaration
 from services.metadata.adapters.key_wrap import TransitKeyWrap
+from services.metadata.adapters.token_registry import OpenBaoTokenRegistry
 from services.metadata.config import MetadataSettings
+from services.metadata.domain.lease import LeaseTimes
+from services.metadata.flows.access_ending import AccessEnding
+from services.metadata.flows.accessor_janitor import AccessorJanitor
 from services.metadata.flows.acl_following import AclFollower, AclSource, read_acl
+from services.metadata.flows.adoption import Adoption
 from services.metadata.flows.announcing import Announcer, Streams
+from services.metadata.flows.audit_keeping import AuditLog
+from services.metadata.flows.bundle_announcing import BundleAnnouncer
 from services.metadata.flows.bundle_responder import BundleResponder
-from services.metadata.flows.ca_rotation import CanaryProof, CaRotator, RotationTools
+from services.metadata.flows.ca_rotation import CaRotator, RotationTools
+from services.metadata.flows.commands import CommandFollower
 from services.metadata.flows.fleet_watching import FleetWatch
 from services.metadata.flows.instance_keys import InstanceKeys
+from services.metadata.flows.issuer_orders import IssuerOrders
 from services.metadata.flows.journal_keeping import JournalKeeper
 from services.metadata.flows.key_issuance import KeyIssuance
+from services.metadata.flows.ledger_keeping import LedgerKeeper
+from services.metadata.flows.revocation import KeyOrders
 from services.metadata.flows.rotation_metrics import IssuanceMetrics
+from services.metadata.flows.step_taking import CanaryProof
 from services.metadata.ports import AclManifest
 from svc_core.adapters.nats_canary import NatsCanary
+from svc_core.adapters.pinned import read_operator_identity
 from svc_core.domain.identity import AUTHCONTROLLER, CANARY, GATEKEEPER, METADATA, WATCHER
 from svc_core.errors import ConfigError, IdentityError
-from svc_core.flows.statements import Author
+from svc_core.flows.statements import Author, Statements
 from svc_core.kit import ServiceKit, client_spec
 from svc_core.kit import serve as serve_kit
 from svc_core.runtime.supervision import Loop
 
 SERVICES: Final = frozenset({METADATA, WATCHER, GATEKEEPER, AUTHCONTROLLER})
 _LOOP_BUDGET: Final = timedelta(seconds=15)
+_COMMAND_BUDGET: Final = timedelta(seconds=60)
+"""One command waits for servers and services, ten seconds for each."""
 _ACL_BUDGET: Final = timedelta(minutes=10)
 
 
@@ -45,7 +61,8 @@ async def _loops(kit: ServiceKit[MetadataSettings]) -> AsyncIterator[Sequence[Lo
     kit.hears_hints = False
     author = _pinned_author(kit)
     async with _manifest(kit.settings) as manifest:
-        acls = AclSource(await read_acl(manifest, known=SERVICES))
+        # Who is revoked is in OpenBao, which need not be there yet: till then nobody gets anything.
+        acls = AclSource(await read_acl(manifest, known=SERVICES), revoked=None)
         follower = AclFollower(manifest, acls, SERVICES, kit.health)
         kit.health.expect(AclFollower.name, _ACL_BUDGET)
         yield [follower, *_authority(kit, author, acls)]
@@ -55,7 +72,9 @@ def _authority(
     kit: ServiceKit[MetadataSettings], author: Author, acls: AclSource
 ) -> Sequence[Loop]:
     instances = InstanceKeys(kit.store, kit.clock)
-    keys = KeyIssuance(kit.store, TransitKeyWrap(kit.session), acls, kit.around)
+    ledgers = LedgerKeeper(kit.store)
+    keys = KeyIssuance(kit.store, TransitKeyWrap(kit.session), ledgers, instances, acls, kit.around)
+    fleet = FleetWatch(kit.bus, instances, kit.around)
     announcer = Announcer(
         kit.store,
         kit.bus,
@@ -65,16 +84,24 @@ def _authority(
         kit.around,
     )
     canaries = NatsCanary(kit.settings.nats.servers)
+    audit = AuditLog(kit.store, author, kit.clock)
+    times = LeaseTimes.of(kit.settings.rotation)
     tools = RotationTools(
-        JournalKeeper(kit.store, kit.instance),
+        JournalKeeper(kit.store, kit.instance, audit, kit.clock, times),
         OpenBaoIssuerMint(kit.session, kit.settings.rotation),
-        FleetWatch(kit.bus, instances, kit.around),
+        fleet,
         announcer,
         CanaryProof(kit.issuing, canaries, client_spec(kit.settings, CANARY)),
+        audit,
+        kit.settings.when_silent,
     )
     rotator = CaRotator(tools, acls, kit.around, IssuanceMetrics(kit.metrics))
-    for name in (CaRotator.name, Announcer.name):
+    access = AccessEnding(OpenBaoAccessorRegistry(kit.session), OpenBaoTokenRegistry(kit.session))
+    adoption = Adoption(fleet, kit.reader, kit.around)
+    orders = KeyOrders(ledgers, keys, instances, access, adoption, SERVICES)
+    for name in (CaRotator.name, Announcer.name, BundleAnnouncer.name):
         kit.health.expect(name, _LOOP_BUDGET)
+    kit.health.expect(CommandFollower.name, _COMMAND_BUDGET)
     # Issued once per lead, so that two missed leads show.
     kit.health.expect(KeyIssuance.name, 2 * kit.settings.rotation.keys.period + _LOOP_BUDGET)
     acls.wake(rotator.hinted, keys.hinted)
@@ -83,7 +110,27 @@ def _authority(
         keys,
         announcer,
         BundleResponder(kit.bus, keys, instances, acls, author, kit.around),
+        BundleAnnouncer(keys, kit.connection, author, kit.around),
+        _commands(kit, orders, IssuerOrders(rotator, kit.around)),
+        _janitor(kit),
     ]
+
+
+def _janitor(kit: ServiceKit[MetadataSettings]) -> Loop:
+    return AccessorJanitor(
+        OpenBaoAccessorRegistry(kit.session),
+        kit.store,
+        SERVICES,
+        kit.settings.openbao.secret_id_period,
+        kit.around,
+        kit.metrics,
+    )
+
+
+def _commands(kit: ServiceKit[MetadataSettings], orders: KeyOrders, issuers: IssuerOrders) -> Loop:
+    operator = Statements([read_operator_identity(kit.settings.trust)])
+    kinds = {**orders.kinds, **issuers.kinds}
+    return CommandFollower(kit.store, operator, kinds, kit.instance, kit.around)
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from services.metadata.domain.ca_rotation import SilencePolicy
 from svc_core.config import KubernetesApiSettings, Section, ServiceSettings
 
 
@@ -28,6 +29,10 @@ class MetadataSettings(ServiceSettings):
     """The ACL manifest as a file; followed."""
     acl_config_map: AclConfigMap | None = None
     """The ACL manifest as a ConfigMap; followed. Exactly one of the two is set."""
+    when_silent: SilencePolicy = SilencePolicy.QUORUM
+    """What happens when an instance has not acknowledged the next issuer by the last moment that
+    leaves time for it: `quorum` goes on with every server and all who answered, `wait` does not.
+    Servers are waited for in any case."""
     replicas: int = Field(default=3, ge=1, le=5)
     """Replicas of every stream."""
 

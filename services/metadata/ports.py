@@ -1,10 +1,11 @@
-"""Roles only the authority needs: a mint, a key wrap, proofs, declarations, the ACL manifest."""
+"""Roles only the authority needs: mint, key wrap, proofs, declarations, hints, tokens, the ACL."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from svc_core.domain.identity import ServiceName
 from svc_core.domain.subjects import DurableSpec, StreamSpec
 from svc_core.domain.tls import TlsMaterial
 
@@ -24,6 +25,10 @@ class IssuerMint(Protocol):
 
     async def mint(self, name: str) -> MintedIssuer:
         """Make both issuers called ``name``, or find what an earlier attempt made."""
+        ...
+
+    async def silence(self, name: str) -> None:
+        """Have both issuers called ``name`` sign nothing any more; no error when they are gone."""
         ...
 
     async def remove(self, name: str) -> None:
@@ -62,6 +67,26 @@ class StreamDeclaration(Protocol):
         self, streams: Sequence[StreamSpec], durables: Sequence[DurableSpec], *, replicas: int
     ) -> None:
         """Create or update each; raise `BusError` when JetStream cannot now."""
+        ...
+
+
+class HintSender(Protocol):
+    """Live messages that nobody has to acknowledge."""
+
+    async def send(self, subject: str, payload: bytes) -> None:
+        """Publish ``payload`` once; raise `BusError` when the broker cannot be reached."""
+        ...
+
+
+class TokenRegistry(Protocol):
+    """OpenBao's tokens by their accessors. Every method may raise `SecretStoreError` (retry)."""
+
+    async def fetch_accessors(self, service: ServiceName) -> frozenset[str]:
+        """Return the accessor of every token that ``service`` logged in for."""
+        ...
+
+    async def revoke(self, accessor: str) -> None:
+        """End one token; no error when it is gone already."""
         ...
 
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -24,6 +24,7 @@ from svc_core.domain.subjects import (
 from svc_core.errors import (
     AccessDeniedError,
     BusError,
+    DeliveryExhaustedError,
     MalformedMessageError,
     StorageFullError,
     SvcError,
@@ -212,17 +213,68 @@ async def test_an_error_that_stays_is_rejected_once_and_never_comes_again(
     assert handling.rejected == [error]
 
 
-async def test_a_rejection_that_could_not_be_recorded_is_tried_again(users: Users) -> None:
+@pytest.mark.parametrize(
+    "reason",
+    [
+        pytest.param(BusError("the dead letter was not stored"), id="away"),
+        pytest.param(AccessDeniedError("no right to store it"), id="forbidden"),
+        pytest.param(ZeroDivisionError("a bug"), id="a bug"),
+    ],
+)
+async def test_a_rejection_that_could_not_be_recorded_is_tried_again(
+    users: Users, reason: Exception
+) -> None:
     message_id = new_id()
     error = MalformedMessageError("no message")
     handling = Handling(only=message_id, failures=[error, error])
-    handling.reject_failures.append(BusError("the dead letter was not stored"))
+    handling.reject_failures.append(reason)
     await publish(users.gatekeeper, message_id)
     async with handling.consuming(users.authcontroller):
         await handling.wait_for(2)
         await asyncio.sleep(0.1)
 
     assert handling.rejected == [error]
+
+
+async def test_an_error_to_retry_is_not_retried_for_ever(users: Users) -> None:
+    message_id = new_id()
+    handling = Handling(only=message_id, failures=[BusError("not now")] * 9)
+    limited = replace(BINDING, retry_delay=timedelta(seconds=0.05), max_deliver=3)
+    await publish(users.gatekeeper, message_id)
+
+    async with handling.consuming(users.authcontroller, limited):
+        await handling.wait_for(3)
+        await asyncio.sleep(A_WHILE_S)
+
+    assert [d.deliveries for d in handling.deliveries] == [1, 2, 3]
+    (given_up,) = handling.rejected
+    assert isinstance(given_up, DeliveryExhaustedError)
+    assert (given_up.deliveries, given_up.last_code) == (3, "dependency.nats")
+
+
+async def test_a_message_that_nobody_survived_is_given_up_without_another_try(
+    users: Users,
+) -> None:
+    message_id = new_id()
+    before, after = Handling(only=message_id), Handling(only=message_id)
+    before.failures += [BusError("not now")] * 2
+    await publish(users.gatekeeper, message_id)
+    async with before.consuming(
+        users.authcontroller, replace(BINDING, retry_delay=timedelta(seconds=0.05))
+    ):
+        await before.wait_for(2)
+        await asyncio.sleep(0.02)
+
+    async with (
+        after.consuming(users.authcontroller, replace(BINDING, max_deliver=2)),
+        asyncio.timeout(SOON_S),
+    ):
+        while not after.rejected:
+            after.news.clear()
+            await after.news.wait()
+
+    assert after.deliveries == []
+    assert isinstance(after.rejected[0], DeliveryExhaustedError)
 
 
 async def test_a_fatal_error_ends_the_consumer(users: Users) -> None:

@@ -13,6 +13,7 @@ from tests.integration.background import in_background
 HERE: Final = Path(__file__).parent
 WATCHERS: Final = (
     "test_outsiders.py",
+    "test_doctor.py",
     "test_chain.py",
     "test_retirement.py",
     "test_kills.py",

@@ -14,7 +14,13 @@ from fnmatch import fnmatchcase
 
 from svc_core.domain.identity import Subject
 from svc_core.domain.subjects import STREAMS
-from svc_core.errors import AccessDeniedError, BusError, Disposition, SvcError
+from svc_core.errors import (
+    AccessDeniedError,
+    BusError,
+    DeliveryExhaustedError,
+    Disposition,
+    SvcError,
+)
 from svc_core.ports.bus import (
     Binding,
     Delivery,
@@ -73,6 +79,11 @@ class MemoryBus:
             listener(payload)
         await self._wake()
         return True
+
+    async def send(self, subject: str, payload: bytes) -> None:
+        """Hand a live message to who listens now."""
+        for listener in self._listeners.get(subject, []):
+            listener(payload)
 
     async def request(self, topic: Subject, payload: bytes, *, timeout: timedelta) -> bytes:
         """Ask the first responder that answers, waiting for one to be there."""
@@ -141,30 +152,48 @@ class MemoryBus:
         while True:
             delivery = await self._next(binding, durable)
             try:
-                await handler(delivery)
+                await _handled(binding, delivery, handler)
             except asyncio.CancelledError:
                 durable.again.append(replace(delivery, deliveries=delivery.deliveries + 1))
                 raise
             except SvcError as err:
-                if err.disposition is Disposition.FATAL:
-                    raise
-                if err.disposition is Disposition.RETRY:
-                    await asyncio.sleep(binding.retry_delay.total_seconds())
-                    durable.again.append(replace(delivery, deliveries=delivery.deliveries + 1))
-                    await self._wake()
-                    continue
-                await self._reject(durable, delivery, err, on_reject)
+                await self._judge(binding, durable, delivery, err, on_reject)
             except Exception as err:  # noqa: BLE001 (a bug in a handler is no reason to stop)
                 await self._reject(durable, delivery, err, on_reject)
             else:
                 durable.acked.append(delivery)
+
+    async def _judge(
+        self,
+        binding: Binding,
+        durable: _Durable,
+        delivery: Delivery,
+        error: SvcError,
+        on_reject: Rejected,
+    ) -> None:
+        if error.disposition is Disposition.FATAL:
+            raise error
+        if error.disposition is Disposition.REJECT:
+            await self._reject(durable, delivery, error, on_reject)
+            return
+        if delivery.deliveries >= binding.max_deliver:
+            exhausted = DeliveryExhaustedError(deliveries=delivery.deliveries, last_code=error.code)
+            await self._reject(durable, delivery, exhausted, on_reject)
+            return
+        try:
+            await asyncio.sleep(binding.delay_after(delivery.deliveries).total_seconds())
+        finally:
+            durable.again.append(replace(delivery, deliveries=delivery.deliveries + 1))
+        await self._wake()
 
     async def _reject(
         self, durable: _Durable, delivery: Delivery, error: Exception, on_reject: Rejected
     ) -> None:
         try:
             await on_reject(delivery, error)
-        except BusError:
+        except Exception as err:
+            if isinstance(err, SvcError) and err.disposition is Disposition.FATAL:
+                raise
             durable.again.append(replace(delivery, deliveries=delivery.deliveries + 1))
             await self._wake()
         else:
@@ -193,6 +222,12 @@ class MemoryBus:
 
     def _named(self, stream: str) -> _Stream:
         return self._streams.setdefault(stream, _Stream())
+
+
+async def _handled(binding: Binding, delivery: Delivery, handler: Handler) -> None:
+    if delivery.deliveries > binding.max_deliver:
+        raise DeliveryExhaustedError(deliveries=delivery.deliveries, last_code="none")
+    await handler(delivery)
 
 
 def _matches(topic: str, pattern: str) -> bool:

@@ -14,6 +14,8 @@ class Mishaps:
     at: int = 0
     is_after: bool = False
     """Whether the effect happens although its caller is told otherwise: a lost answer."""
+    error: type[Exception] = SecretStoreError
+    """What is raised."""
     count: int = 0
     """Effects so far."""
 
@@ -23,7 +25,7 @@ class Mishaps:
         self.count += 1
         strikes = self.count == self.at
         if strikes and not self.is_after:
-            raise SecretStoreError(f"effect {self.at} did not happen")
+            raise self.error(f"effect {self.at} did not happen")
         yield
         if strikes:
-            raise SecretStoreError(f"the answer to effect {self.at} was lost")
+            raise self.error(f"the answer to effect {self.at} was lost")

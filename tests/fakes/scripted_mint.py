@@ -23,6 +23,8 @@ class ScriptedMint:
     """What single calls fail with."""
     made: list[str] = field(default_factory=list)
     """Every issuer that was made anew, in order."""
+    silenced: list[str] = field(default_factory=list)
+    """Every issuer that was told to sign nothing, in order."""
     _minted: dict[str, MintedIssuer] = field(default_factory=dict)
 
     @property
@@ -37,6 +39,13 @@ class ScriptedMint:
             if name not in self._minted:
                 self._make(name)
         return self._minted[name]
+
+    async def silence(self, name: str) -> None:
+        """Have the issuer called ``name`` sign nothing any more."""
+        self._fail()
+        with self.mishaps.effect():
+            self.silenced.append(name)
+            self.leaves.issuers.pop(name, None)
 
     async def remove(self, name: str) -> None:
         """Delete the issuer called ``name``."""

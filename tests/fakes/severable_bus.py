@@ -18,6 +18,11 @@ class SeverableBus(MemoryBus):
         self._reach()
         return await super().publish(topic, payload, message_id=message_id)
 
+    async def send(self, subject: str, payload: bytes) -> None:
+        """Hand a live message on, if the broker is there."""
+        self._reach()
+        await super().send(subject, payload)
+
     async def fetch_last(self, stream: str, topic: str) -> StoredMessage | None:
         """Return the last message on ``topic``, if the broker is there."""
         self._reach()

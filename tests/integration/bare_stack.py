@@ -35,6 +35,7 @@ from svc_core.domain.identity import (
     METADATA,
     NATS_ROUTE,
     NATS_SERVER,
+    OPERATOR,
     WATCHER,
     WATCHER_SYS,
     Deployment,
@@ -62,6 +63,7 @@ SIGNERS: Final = {
     AUTHCONTROLLER: AUTHCONTROLLER,
     WATCHER_SYS: WATCHER,
     CANARY: WATCHER,
+    OPERATOR: OPERATOR,
 }
 """Which AppRole signs the leaf of which NATS user."""
 

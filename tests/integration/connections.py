@@ -55,7 +55,10 @@ async def connected(
                     await asyncio.sleep(0.01)
             yield connection
         finally:
-            running.cancel()
+            while not running.done():
+                # A ping that is answered at this very moment swallows a cancel, so say it again.
+                running.cancel()
+                await asyncio.wait([running], timeout=0.1)
             await connection.close()
 
 

@@ -81,19 +81,22 @@ nats_int/issuer/ca-1-1/sign/gatekeeper           -         -        u           
 nats_int/issuer/ca-1-1/sign/gatekeeper-admin     -         -        u           -               -
 nats_int/issuer/ca-1-1/sign/authcontroller       -         -        -           u               -
 nats_int/issuer/ca-1-1/sign/authcontroller-admin -         -        -           u               -
+nats_int/issuer/ca-1-1/sign/operator             -         -        -           -               u
 nats_int/issuer/ca-1-1/sign/nats-route           -         -        -           -               -
 nats_route/issuer/ca-1-1/sign/nats-route         -         u        -           -               -
 nats_route/issuer/ca-1-1/sign/watcher            -         -        -           -               -
 
 secret/data/transport/desired                    ur        r        r           r               r
 secret/data/transport/journal                    ur        -        -           -               r
+secret/data/transport/key-ledger                 ur        -        -           -               r
+secret/data/transport/commands/*                 cur       -        -           -               r
 secret/data/transport/keys/*                     cur       -        -           -               -
 secret/data/transport/bundles/*                  cur       -        -           -               -
 secret/data/transport/audit/*                    cr        -        -           -               r
 secret/metadata/transport/desired                r         -        -           -               rl
 secret/metadata/transport/journal                r         -        -           -               rl
 secret/metadata/transport/keys/*                 rld       -        -           -               rl
-secret/metadata/transport/audit/*                rl        -        -           -               rl
+secret/metadata/transport/audit/*                rld       -        -           -               rl
 secret/metadata/transport/                       l         -        -           -               l
 secret/metadata/transport/keys/                  l         -        -           -               l
 secret/delete/transport/desired                  -         -        -           -               -
@@ -168,9 +171,10 @@ auth/approle/tidy/secret-id                      -         -        -           
 auth/token/create                                -         -        -           -               -
 auth/token/create-orphan                         -         -        -           -               -
 auth/token/lookup                                -         -        -           -               -
-auth/token/lookup-accessor                       -         -        -           -               -
+auth/token/lookup-accessor                       u         -        -           -               -
+auth/token/revoke-accessor                       u         -        -           -               -
 auth/token/revoke                                -         -        -           -               -
-auth/token/accessors                             -         -        -           -               -
+auth/token/accessors                             l         -        -           -               -
 auth/token/lookup-self                           r         r        r           r               r
 auth/token/renew-self                            u         u        u           u               u
 
@@ -241,7 +245,7 @@ async def _furnish(openbao: RunningOpenBao) -> None:
         METADATA: [
             "transport/desired",
             "transport/journal",
-            *(f"transport/{kind}/{THERE}" for kind in ("keys", "bundles", "audit")),
+            *(f"transport/{kind}/{THERE}" for kind in ("keys", "bundles", "audit", "commands")),
         ],
         OPERATOR: [f"commands/{THERE}"],
     }

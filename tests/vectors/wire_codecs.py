@@ -95,7 +95,7 @@ RECORDS: Mapping[str, WireCodec] = {
         auth.encode_response, auth.decode_response, auth.LIMIT, b"O1", "authentication_response"
     ),
     "dead letter": WireCodec(
-        dead_letter.encode, dead_letter.decode, dead_letter.LIMIT, b"W1", "dead_letter"
+        dead_letter.encode, dead_letter.decode, dead_letter.LIMIT, b"Y1", "dead_letter"
     ),
 }
 """What is tagged Avro."""

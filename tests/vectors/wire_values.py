@@ -158,7 +158,18 @@ FIXED: Mapping[str, tuple[str, Any]] = {
     "authentication_response": ("authentication response", RESPONSE),
     "dead_letter": (
         "dead letter",
-        DeadLetter("message.malformed", "AUTH_STREAM", AUTH_REQUEST, 41, b"refused bytes"),
+        DeadLetter(
+            "message.malformed",
+            "AUTH_STREAM",
+            AUTH_REQUEST,
+            41,
+            b"refused bytes",
+            payload_size=13,
+            headers={"Nats-Msg-Id": "run-boot1-7", "Trace": "1"},
+            deliveries=2,
+            refused_at=NOW,
+            refused_by=INSTANCE,
+        ),
     ),
     "framing": ("framing", Sealed(drawn("salt"), drawn("iv", 12), drawn("tag", 16), b"text")),
     "batch_proof": (

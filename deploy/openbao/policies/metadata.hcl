@@ -91,8 +91,9 @@ path "secret/metadata/transport/journal" {
 path "secret/data/transport/audit/*" {
   capabilities = ["create", "read"]
 }
+# Cut off only behind a signed checkpoint that says so; anything else shows in a verification.
 path "secret/metadata/transport/audit/*" {
-  capabilities = ["list", "read"]
+  capabilities = ["list", "read", "delete"]
 }
 
 # Who the other instances are; making one is each service's own right.
@@ -139,6 +140,17 @@ path "auth/approle/role/gatekeeper/secret-id-accessor/destroy" {
   capabilities = ["create", "update"]
 }
 path "auth/approle/role/authcontroller/secret-id-accessor/destroy" {
+  capabilities = ["create", "update"]
+}
+
+# Ends the tokens of a service that is revoked, by their accessors; it learns no token.
+path "auth/token/accessors" {
+  capabilities = ["list", "sudo"]
+}
+path "auth/token/lookup-accessor" {
+  capabilities = ["create", "update"]
+}
+path "auth/token/revoke-accessor" {
   capabilities = ["create", "update"]
 }
 

@@ -18,6 +18,13 @@ path "secret/data/transport/bundles/*" {
   capabilities = ["deny"]
 }
 
+# Its own certificate for NATS, where it may look at dead letters and send them again.
+# Only a request and a life: `not_after` would get round the role's longest life.
+path "nats_int/issuer/+/sign/operator" {
+  capabilities = ["update"]
+  allowed_parameters = { "csr" = [], "ttl" = [] }
+}
+
 # Its own token.
 path "auth/token/lookup-self" {
   capabilities = ["read"]

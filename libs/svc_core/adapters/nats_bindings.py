@@ -14,19 +14,16 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from svc_core.adapters.nats_link import NatsLink
+from svc_core.adapters.nats_pulls import Intake, Pull
 from svc_core.domain.identity import Subject
-from svc_core.errors import BusError, Disposition, SvcError
+from svc_core.errors import BusError, DeliveryExhaustedError, Disposition, SvcError
 from svc_core.ports.bus import Binding, Delivery, Handler, Listener, Rejected, Responder
 
 log = structlog.get_logger()
 
-_PULL_EXPIRES_S: Final = 0.5
-_PULL_GRACE_S: Final = 1.0
-_PULL_PAUSE_S: Final = 0.1
-_WIND_DOWN_S: Final = 2.0
+_FINISH_S: Final = 1.0
+_WIND_DOWN_S: Final = 1.5
 _NANOSECONDS: Final = 1_000_000_000
-_IDLE: Final = frozenset({"404", "408"})
-_HEARTBEAT: Final = "100"
 _ACK_TOKENS: Final = 9
 
 
@@ -93,7 +90,11 @@ class ResponderBinding:
 
 
 class PullBinding:
-    """A continuous pull on a durable consumer, handled by a fixed number of workers."""
+    """A continuous pull on a durable consumer, handled by a fixed number of workers.
+
+    It asks for no more than its workers have room for, and tells the broker that the work goes on
+    before the broker would deliver a message again that is still held here.
+    """
 
     def __init__(
         self,
@@ -106,26 +107,37 @@ class PullBinding:
         self._handler = handler
         self._on_reject = on_reject
         self._current_link = current_link
-        self._arrived: asyncio.Queue[Msg] = asyncio.Queue()
-        self._pulls: dict[NatsLink, _Pull] = {}
+        self._intake = Intake(binding)
+        self._pulls: dict[NatsLink, Pull] = {}
         self._pulling: asyncio.TaskGroup | None = None
         """Where pulls run, from the start until the end has begun."""
+        self._is_ending = False
+        self._letters_fail = False
+        self._under_way = 0
+        self._is_quiet = asyncio.Event()
 
     async def run(self) -> None:
-        """Handle what arrives until cancelled; then return to the stream what was not finished."""
+        """Handle what arrives until cancelled.
+
+        What is under way then may finish within a second; what was not begun, or takes longer, is
+        returned to the stream.
+        """
         async with asyncio.TaskGroup() as pulling:
             self._pulling = pulling
+            extending = pulling.create_task(self._extend())
             try:
                 async with asyncio.TaskGroup() as working:
                     for _ in range(self._binding.concurrency):
                         working.create_task(self._work())
+                    await self._until_cancelled()
             finally:
                 self._pulling = None
                 await self._wind_down()
+                extending.cancel()
 
     async def attach(self, link: NatsLink) -> None:
         """Start pulling on ``link``."""
-        pull = _Pull(self._binding, link, self._arrived)
+        pull = Pull(self._binding, link, self._intake)
         await pull.open()
         if self._pulling is None:
             await pull.stop()
@@ -138,6 +150,27 @@ class PullBinding:
         if (pull := self._pulls.pop(link, None)) is not None:
             await pull.stop()
 
+    # --- the end -------------------------------------------------------------------------------
+
+    async def _until_cancelled(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._is_ending = True
+            for pull in self._pulls.values():
+                pull.retire()
+            await self._finish_under_way()
+
+    async def _finish_under_way(self) -> None:
+        try:
+            async with asyncio.timeout(_FINISH_S):
+                await self._return_unfinished()
+                while self._under_way:
+                    self._is_quiet.clear()
+                    await self._is_quiet.wait()
+        except TimeoutError:
+            log.debug("deliveries.cut", left=self._under_way)
+
     async def _wind_down(self) -> None:
         """Let the outstanding pulls run out, since the server would go on delivering to them."""
         try:
@@ -147,120 +180,103 @@ class PullBinding:
                     await self.detach(link)
                 await self._return_unfinished()
         except TimeoutError:
-            log.debug("deliveries.left", left=self._arrived.qsize())
+            log.debug("deliveries.left", left=self._intake.waiting)
 
     async def _return_unfinished(self) -> None:
-        while not self._arrived.empty():
-            await self._settle(self._arrived.get_nowait(), b"-NAK")
+        while (message := self._intake.take_nowait()) is not None:
+            await self._settle(message, b"-NAK")
+
+    # --- the work ------------------------------------------------------------------------------
 
     async def _work(self) -> None:
         while True:
-            message = await self._arrived.get()
+            message = await self._intake.take()
+            if self._is_ending:
+                self._intake.put_back(message)
+                return
+            self._under_way += 1
             try:
                 await self._settle(message, await self._verdict(message))
             except asyncio.CancelledError:
-                self._arrived.put_nowait(message)
+                self._intake.put_back(message)
                 raise
+            finally:
+                self._under_way -= 1
+                if not self._under_way:
+                    self._is_quiet.set()
 
     async def _verdict(self, message: Msg) -> bytes:
         delivery = _delivery(message)
         try:
-            await self._handler(delivery)
+            await self._handle(delivery)
         except SvcError as err:
             if err.disposition is Disposition.FATAL:
                 raise
             if err.disposition is Disposition.RETRY:
-                log.warning("delivery.returned", code=err.code, deliveries=delivery.deliveries)
-                delay = int(self._binding.retry_delay.total_seconds() * _NANOSECONDS)
-                return b"-NAK " + msgspec.json.encode({"delay": delay})
+                return await self._postponed(delivery, err)
             return await self._rejected(delivery, err)
         except Exception as err:
             log.exception("delivery.failed", stream=self._binding.stream)
             return await self._rejected(delivery, err)
         return b"+ACK"
 
+    async def _handle(self, delivery: Delivery) -> None:
+        if delivery.deliveries > self._binding.max_deliver:
+            # Nobody lived to say why the last one failed: this message may be the reason.
+            raise DeliveryExhaustedError(deliveries=delivery.deliveries, last_code="none")
+        await self._handler(delivery)
+
+    async def _postponed(self, delivery: Delivery, error: SvcError) -> bytes:
+        deliveries = delivery.deliveries
+        if deliveries < self._binding.max_deliver:
+            log.warning("delivery.returned", code=error.code, deliveries=deliveries)
+            return self._later(deliveries)
+        exhausted = DeliveryExhaustedError(deliveries=deliveries, last_code=error.code)
+        return await self._rejected(delivery, exhausted)
+
     async def _rejected(self, delivery: Delivery, error: Exception) -> bytes:
+        """Terminate the message once its rejection is recorded; until then it stays in its stream.
+
+        A letter that cannot be stored is no reason to lose the message, whatever the cause.
+        """
         try:
             await self._on_reject(delivery, error)
-        except BusError:
-            return b"-NAK"
+        except SvcError as err:
+            if err.disposition is Disposition.FATAL:
+                raise
+            # Once per change: while the stream is full, every refused message comes by again.
+            write = log.debug if self._letters_fail else log.warning
+            write("letter.refused", code=err.code, deliveries=delivery.deliveries)
+            self._letters_fail = True
+            return self._later(delivery.deliveries)
+        except Exception:
+            log.exception("letter.failed", stream=self._binding.stream)
+            return self._later(delivery.deliveries)
+        self._letters_fail = False
         return b"+TERM"
 
+    def _later(self, deliveries: int) -> bytes:
+        delay = self._binding.delay_after(deliveries).total_seconds()
+        return b"-NAK " + msgspec.json.encode({"delay": int(delay * _NANOSECONDS)})
+
     async def _settle(self, message: Msg, verdict: bytes) -> None:
-        # The acknowledgement may go over any link of this user, so a swap loses none.
+        await self._say(message.reply, verdict)
+        self._intake.settled(message)
+
+    async def _extend(self) -> None:
+        """Tell the broker about every message held for half of its patience; for ever."""
+        half = self._binding.ack_wait.total_seconds() / 2
+        while True:
+            await asyncio.sleep(self._intake.due_in(half))
+            for reply in self._intake.overdue(half):
+                await self._say(reply, b"+WPI")
+
+    async def _say(self, reply: str, word: bytes) -> None:
+        # It may go over any link of this user, so a swap loses none.
         try:
-            await (await self._current_link()).send(message.reply, verdict)
+            await (await self._current_link()).send(reply, word)
         except BusError:
             log.debug("ack.lost", stream=self._binding.stream)
-
-
-class _Pull:
-    """One link's continuous pull: ask, take what comes, ask again before it runs out."""
-
-    def __init__(self, binding: Binding, link: NatsLink, arrived: asyncio.Queue[Msg]) -> None:
-        self._binding = binding
-        self._link = link
-        self._arrived = arrived
-        self._wanted = True
-        self._left = 0
-        self._pause = False
-        self._turn = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._inbox = link.new_inbox()
-        self._subscription: Subscription | None = None
-
-    async def open(self) -> None:
-        """Subscribe the inbox that the stream delivers to."""
-        self._subscription = await self._link.subscribe(self._inbox, self._on_message)
-
-    def start(self, group: asyncio.TaskGroup) -> None:
-        """Keep one pull outstanding until stopped or the link is lost."""
-        self._task = group.create_task(self._run())
-
-    async def _run(self) -> None:
-        try:
-            while self._wanted and not self._link.is_lost:
-                await self._pull_once()
-        except BusError:
-            log.debug("pull.ended", stream=self._binding.stream)
-
-    async def stop(self) -> None:
-        """Let the outstanding pull run out, then unsubscribe."""
-        self._wanted = False
-        if self._link.is_lost:
-            self._turn.set()
-        if self._task is not None:
-            await asyncio.wait([self._task])
-        if self._subscription is not None:
-            await self._link.unsubscribe(self._subscription)
-
-    async def _pull_once(self) -> None:
-        self._turn.clear()
-        self._left = self._binding.batch
-        self._pause = False
-        body = {"batch": self._binding.batch, "expires": int(_PULL_EXPIRES_S * _NANOSECONDS)}
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._binding.stream}.{self._binding.durable}"
-        await self._link.send(subject, msgspec.json.encode(body), reply=self._inbox)
-        try:
-            async with asyncio.timeout(_PULL_EXPIRES_S + _PULL_GRACE_S):
-                await self._turn.wait()
-        except TimeoutError:
-            log.debug("pull.unanswered", stream=self._binding.stream)
-        if self._pause:
-            await asyncio.sleep(_PULL_PAUSE_S)
-        while self._wanted and self._arrived.qsize() > self._binding.batch:  # noqa: ASYNC110 (a queue has no event for "shorter than"; this is back-pressure, not a wait for a fact)
-            await asyncio.sleep(_PULL_PAUSE_S)
-
-    async def _on_message(self, message: Msg) -> None:
-        status = (message.headers or {}).get("Status") if not message.data else None
-        if status is None:
-            self._arrived.put_nowait(message)
-            self._left -= 1
-            if self._left <= 0:
-                self._turn.set()
-        elif status != _HEARTBEAT:
-            self._pause = status not in _IDLE
-            self._turn.set()
 
 
 def _delivery(message: Msg) -> Delivery:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import msgspec
 import structlog
+from nats.aio.msg import Msg
 
 from svc_core.adapters.nats_bindings import (
     LinkBinding,
@@ -23,7 +25,13 @@ from svc_core.adapters.nats_link import LinkCredentials, LinkTarget, NatsLink, d
 from svc_core.config import NatsSettings
 from svc_core.domain.identity import Subject
 from svc_core.domain.subjects import inbox_prefix
-from svc_core.errors import AccessDeniedError, BusError, NobodyAnswersError, TlsMaterialError
+from svc_core.errors import (
+    AccessDeniedError,
+    BusError,
+    NobodyAnswersError,
+    StreamFullError,
+    TlsMaterialError,
+)
 from svc_core.ports.bus import Binding, Handler, Listener, Rejected, Responder, StoredMessage
 from svc_core.ports.time import Entropy
 from svc_core.runtime.backoff import Backoff
@@ -33,6 +41,7 @@ log = structlog.get_logger()
 _SETTLE_S: Final = 2.0
 _BACKOFF: Final = Backoff(timedelta(milliseconds=50), timedelta(seconds=2))
 _REQUEST_S: Final = 2.0
+_BATCH_BYTES: Final = 4 << 20
 _END_OF_BATCH: Final = frozenset({"204", "404"})
 
 
@@ -117,7 +126,13 @@ class NatsConnection:
     # --- Bus -----------------------------------------------------------------------------------
 
     async def publish(self, topic: str, payload: bytes, *, message_id: str) -> bool:
-        """Store one message, repeating under the same id until the broker has acknowledged it."""
+        """Store one message, repeating under the same id until the broker has acknowledged it.
+
+        Raises:
+            StreamFullError: the stream has no room; said at once.
+            BusError: no acknowledgement within the deadline.
+            AccessDeniedError: this user may not publish there.
+        """
         headers = {"Nats-Msg-Id": message_id}
         deadline = self._settings.publish_deadline.total_seconds()
         ack_timeout = self._settings.ack_timeout.total_seconds()
@@ -131,6 +146,9 @@ class NatsConnection:
                                 topic, payload, timeout_s=ack_timeout, headers=headers
                             )
                             _, duplicate = decode_ack(answer)
+                        except StreamFullError:
+                            # Waiting here would keep from their work those who could be done.
+                            raise
                         except BusError as err:
                             log.debug("publish.repeated", topic=topic, reason=str(err))
                             await asyncio.sleep(delay.total_seconds())
@@ -189,14 +207,29 @@ class NatsConnection:
             timeout_s=_REQUEST_S,
             is_last=lambda m: (m.headers or {}).get("Status") in _END_OF_BATCH,
         )
-        return tuple(
-            StoredMessage(
-                (m.headers or {}).get("Nats-Subject", ""),
-                m.data,
-                int((m.headers or {}).get("Nats-Sequence", 0)),
-            )
-            for m in answers
+        return tuple(_stored(m) for m in answers)
+
+    async def fetch_from(
+        self, stream: str, pattern: str, *, first: int, most: int
+    ) -> tuple[StoredMessage, ...]:
+        """Return up to ``most`` messages that match ``pattern``, oldest first.
+
+        Args:
+            stream: the stream.
+            pattern: of subjects; may have wildcards.
+            first: least sequence, 1 or more.
+            most: about how many; a few MiB of them at a time.
+        """
+        link = await self._link_now()
+        query = {"batch": most, "max_bytes": _BATCH_BYTES, "seq": first, "next_by_subj": pattern}
+        answers = await link.ask_until(
+            f"$JS.API.DIRECT.GET.{stream}",
+            msgspec.json.encode(query),
+            timeout_s=_REQUEST_S,
+            # A stored message may carry any header, but the server adds its own place to each.
+            is_last=lambda m: "Nats-Sequence" not in (m.headers or {}),
         )
+        return tuple(_stored(m) for m in answers)
 
     async def send(self, subject: str, payload: bytes) -> None:
         """Publish a hint that nobody needs to acknowledge."""
@@ -329,6 +362,12 @@ class NatsConnection:
         if self._current is None or self._current.is_lost:
             raise BusError("not connected to NATS")
         return self._current
+
+
+def _stored(message: Msg) -> StoredMessage:
+    headers = message.headers or {}
+    subject = headers.get("Nats-Subject", "")
+    return StoredMessage(subject, message.data, int(headers.get("Nats-Sequence", 0)))
 
 
 @asynccontextmanager

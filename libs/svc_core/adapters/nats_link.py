@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -25,12 +25,15 @@ from svc_core.errors import (
     BusError,
     NobodyAnswersError,
     OversizedMessageError,
+    StreamFullError,
 )
 
 log = structlog.get_logger()
 
 _VIOLATION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
 _NO_RESPONDERS: Final = "503"
+_STORE_FAILED: Final = 10077
+_FULL: Final = frozenset({"maximum bytes exceeded", "maximum messages exceeded"})
 _LOOK_S: Final = 0.2
 _LOOKS_PER_PING: Final = 5
 _SILENCE_S: Final = 3
@@ -329,15 +332,23 @@ def decode_ack(message: Msg) -> tuple[int, bool]:
     """Return (sequence, was a duplicate) from a JetStream publish acknowledgement.
 
     Raises:
-        BusError: the acknowledgement carries an error or is none.
+        StreamFullError: the stream keeps what it has, and has no room for more.
+        BusError: the acknowledgement carries another error or is none.
     """
     try:
         ack = msgspec.json.decode(message.data)
         if "error" in ack:
-            raise BusError(f"JetStream refused: {ack['error'].get('description', 'no reason')}")
+            raise _refusal(ack["error"])
         return int(ack["seq"]), bool(ack.get("duplicate", False))
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError) as err:
         raise BusError("JetStream's acknowledgement cannot be read") from err
+
+
+def _refusal(error: dict[str, Any]) -> BusError:
+    description = error.get("description", "no reason")
+    is_full = error.get("err_code") == _STORE_FAILED and description in _FULL
+    kind = StreamFullError if is_full else BusError
+    return kind(f"JetStream refused: {description}")
 
 
 async def _close_quietly(client: Client) -> None:

@@ -135,8 +135,9 @@ class OpenBaoSession:
         await self._end(current)
 
     async def fetch_kept(self) -> SecretId | None:
-        """Return the secret-id on disk, or None when OpenBao does not know it (any more)."""
-        kept = self._files.read_secret_id()
+        """Return the secret-id on disk; None when there is none that OpenBao knows."""
+        if (kept := self._files.find_secret_id()) is None:
+            return None
         path, body = self._path("secret-id/lookup"), {"secret_id": kept.reveal().decode()}
         found = await self.call(lambda c: c.write_data(path, data=body), idempotent=True)
         accessor = ((found or {}).get("data") or {}).get("secret_id_accessor")

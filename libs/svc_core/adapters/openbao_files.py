@@ -33,6 +33,13 @@ class CredentialFiles:
         except OSError as err:
             raise ConfigError(f"cannot read the AppRole credentials: {err}") from err
 
+    def find_secret_id(self) -> SecretBytes | None:
+        """Return the secret-id, or None where somebody removed it; a live session can mend that."""
+        try:
+            return SecretBytes(self._secret_id.read_bytes().strip())
+        except OSError:
+            return None
+
     def keep(self, secret_id: SecretBytes) -> None:
         """Replace the secret-id: atomic, synced, mode 0600, and nothing half-written left over.
 

@@ -6,9 +6,27 @@ from base64 import b64decode
 from svc_core.config import TrustSettings
 from svc_core.crypto import contexts
 from svc_core.crypto.signing import Algorithm, Verifier
+from svc_core.domain.operator_command import OPERATOR_SIGNER
 from svc_core.errors import ConfigError, RejectedError
 from svc_core.wire import identities
 from svc_core.wire.identities import PublicIdentity
+
+
+def read_operator_identity(settings: TrustSettings) -> PublicIdentity:
+    """Return the operator's identity, which signs the list and every command.
+
+    Raises:
+        ConfigError: the file is missing, or holds no ML-DSA-87 key in base64.
+    """
+    path = settings.operator_key_file
+    try:
+        public = b64decode(path.read_text().strip(), validate=True)
+        Verifier.from_public(Algorithm.ML_DSA_87, public)
+    except OSError as err:
+        raise ConfigError(f"cannot read the operator's key: {err}") from err
+    except (RejectedError, ValueError, binascii.Error) as err:
+        raise ConfigError(f"{path} holds no public key of the operator") from err
+    return PublicIdentity(OPERATOR_SIGNER, Algorithm.ML_DSA_87, public)
 
 
 def read_pinned_identities(settings: TrustSettings) -> tuple[PublicIdentity, ...]:

@@ -15,10 +15,7 @@ from svc_core.errors import TlsMaterialError
 
 def client_context(material: TlsMaterial) -> ssl.SSLContext:
     """Build a mutual-TLS client context that trusts ``material.trust_pem`` and nothing else."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # The trust file holds intermediates only; without this flag OpenSSL insists on a root.
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return _loaded(context, material)
+    return _loaded(trusting_context(material.trust_pem), material)
 
 
 def server_context(material: TlsMaterial) -> ssl.SSLContext:
@@ -26,23 +23,34 @@ def server_context(material: TlsMaterial) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.verify_mode = ssl.CERT_OPTIONAL
+    # A resumed session is not verified again, so none is ever handed out.
     context.num_tickets = 0
-    return _loaded(context, material)
+    return _loaded(_trusting(context, material.trust_pem), material)
 
 
 def trusting_context(trust_pem: str) -> ssl.SSLContext:
-    """Build a client context without a certificate of its own."""
+    """Build a client context without a certificate of its own.
+
+    Raises:
+        TlsMaterialError: ``trust_pem`` holds no certificate.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # The trust file holds intermediates only; without this flag OpenSSL insists on a root.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return _trusting(context, trust_pem)
+
+
+def _trusting(context: ssl.SSLContext, trust_pem: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=trust_pem)
+    try:
+        context.load_verify_locations(cadata=trust_pem)
+    except (ssl.SSLError, ValueError) as err:
+        raise TlsMaterialError(f"OpenSSL refused the trusted certificates: {err}") from err
     return context
 
 
 def _loaded(context: ssl.SSLContext, material: TlsMaterial) -> ssl.SSLContext:
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
-        context.load_verify_locations(cadata=material.trust_pem)
         # load_cert_chain takes only a path and opens it twice: give it memory, not the disk.
         descriptor = os.memfd_create("identity", os.MFD_CLOEXEC)
         try:
@@ -68,6 +76,11 @@ class HotContext(ssl.SSLContext):
 
     def __init__(self, inner: ssl.SSLContext) -> None:
         self._current = inner
+
+    @property
+    def current(self) -> ssl.SSLContext:
+        """The context of new connections; those of another one are of a former generation."""
+        return self._current
 
     def adopt(self, inner: ssl.SSLContext) -> None:
         """Use ``inner`` for every connection from now on; existing ones live on."""

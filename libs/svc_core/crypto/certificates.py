@@ -4,7 +4,7 @@ Keys are EC P-256 and leave this module as PKCS8 PEM in `SecretBytes`. Names are
 subject alternative name only; the subject stays empty.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from ipaddress import ip_address
 from itertools import pairwise
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from svc_core.domain.secrets import SecretBytes
+from svc_core.domain.tls import LeafNames
 from svc_core.errors import TlsMaterialError
 
 _ORDER: Final = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -67,6 +68,16 @@ def certificate_request(
     return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
+def first_of(pem: str) -> str:
+    """Return the first certificate in ``pem`` alone.
+
+    Raises:
+        TlsMaterialError: ``pem`` is not whole certificates.
+    """
+    leaf = _certificates(pem, "certificate")[0]
+    return leaf.public_bytes(serialization.Encoding.PEM).decode()
+
+
 def fingerprint(pem: str) -> str:
     """Return the SHA-256 of the first certificate's DER, in lower-case hex.
 
@@ -84,6 +95,58 @@ def not_before(pem: str) -> datetime:
 def not_after(pem: str) -> datetime:
     """Return when the first certificate in ``pem`` stops being valid, in UTC."""
     return _certificates(pem, "certificate")[0].not_valid_after_utc
+
+
+def names_of(pem: str) -> LeafNames:
+    """Return the subject alternative names of the first certificate; none where it has none."""
+    try:
+        names = (
+            _certificates(pem, "certificate")[0]
+            .extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            .value
+        )
+    except (x509.ExtensionNotFound, ValueError):
+        return LeafNames()
+    return LeafNames(
+        uris=tuple(names.get_values_for_type(x509.UniformResourceIdentifier)),
+        dns=tuple(names.get_values_for_type(x509.DNSName)),
+        ips=tuple(map(str, names.get_values_for_type(x509.IPAddress))),
+    )
+
+
+def signer_among(pem: str, issuers: Mapping[str, str]) -> str:
+    """Return which issuer signed the first certificate, or the empty string.
+
+    Args:
+        pem: the leaf, with or without its chain.
+        issuers: certificates as PEM, by name.
+
+    Raises:
+        TlsMaterialError: ``pem`` or one of ``issuers`` is not whole certificates.
+    """
+    leaf = _certificates(pem, "certificate")[0]
+    for name, issuer_pem in issuers.items():
+        if _issued_by(leaf, _certificates(issuer_pem, "issuer")[0]):
+            return name
+    return ""
+
+
+def check_names(pem: str, names: LeafNames) -> None:
+    """Refuse a certificate that is not for exactly these URIs, or lacks a host name or address.
+
+    A second URI would make the holder two users at once; a host name too many changes nothing.
+
+    Raises:
+        TlsMaterialError: with the names that differ.
+    """
+    found = names_of(pem)
+    if set(found.uris) != set(names.uris):
+        raise TlsMaterialError(
+            f"the certificate is for {sorted(found.uris)}, not for {sorted(names.uris)}"
+        )
+    missing = set(names.dns) - set(found.dns) | set(names.ips) - set(found.ips)
+    if missing:
+        raise TlsMaterialError(f"the certificate is not for {sorted(missing)}")
 
 
 def check_material(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from svc_core.domain.audit import NO_ENTRY, AuditHead
 from svc_core.domain.identity import ServiceName, Subject
 
 
@@ -46,6 +47,10 @@ class DesiredState:
     kicked_issuers: tuple[str, ...]
     """Issuers whose remaining connections Watcher must cut."""
     made_at: datetime
+    revoked: tuple[ServiceName, ...] = ()
+    """Services without a user whatever else is said; Watcher cuts what is left of them."""
+    audit: AuditHead = NO_ENTRY
+    """The audit entry of the step that made this version."""
 
     def issuer(self, name: str) -> TrustedIssuer | None:
         """Return the trusted issuer called ``name``, if it is in the set."""

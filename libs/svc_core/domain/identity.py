@@ -53,5 +53,7 @@ GATEKEEPER: Final = ServiceName("gatekeeper")
 AUTHCONTROLLER: Final = ServiceName("authcontroller")
 WATCHER_SYS: Final = "watcher-sys"
 CANARY: Final = "canary"
+OPERATOR: Final = "operator"
+"""A person's commands: no service, so nobody may be called that."""
 NATS_SERVER: Final = "nats-server"
 NATS_ROUTE: Final = "nats-route"

@@ -3,7 +3,9 @@
 One account per service, all streams in the account HUB whose user is Metadata, and imports only
 for a service's own subjects. Allow lists inside one account would not do: the reply subject of a
 request is not checked against them, so a service could make the server publish for it. Nobody but
-Metadata may create streams or consumers, and nobody may delete or purge any.
+Metadata may create streams or consumers, and nobody may delete or purge any. The operator's
+commands have an account of their own: it reads dead letters, removes single ones, and may say again
+on a data topic what was refused there; it hears nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +16,7 @@ from svc_core.domain.desired import TopicGrant
 from svc_core.domain.identity import (
     CANARY,
     METADATA,
+    OPERATOR,
     WATCHER_SYS,
     Deployment,
     ServiceName,
@@ -24,7 +27,9 @@ from svc_core.domain.subjects import (
     BUNDLE_WORKERS,
     CA_CERT,
     CA_STREAM,
+    DEAD_LETTER_STREAM,
     DURABLES,
+    REMOVE_DEAD_LETTER,
     STATUS_BUCKET,
     STATUS_STREAM,
     STREAMS,
@@ -37,8 +42,12 @@ from svc_core.domain.subjects import (
 _HUB: Final = "HUB"
 _SYSTEM: Final = "SYS"
 _CANARY: Final = "CANARY"
-_RESERVED: Final = frozenset({_HUB, _SYSTEM, _CANARY})
+_OPERATOR: Final = ServiceName(OPERATOR)
+_RESERVED: Final = frozenset({_HUB, _SYSTEM, _CANARY, OPERATOR.upper()})
 _DATA_TOPICS: Final[Mapping[Subject, DurableSpec]] = {d.filter_subject: d for d in DURABLES}
+# A request to JetStream's API is also answered for the account it comes from, which has no streams;
+# under another name it reaches the streams' account only.
+_RENAMED: Final = {REMOVE_DEAD_LETTER: f"$JS.API.STREAM.MSG.DELETE.{DEAD_LETTER_STREAM}"}
 _MAX_REPLICAS: Final = 3
 _CONSUMERS: Final = 16
 _LIMITS: Final = (
@@ -75,10 +84,14 @@ def render_accounts(grants: Mapping[ServiceName, TopicGrant], deployment: Deploy
     Raises:
         ValueError: a service is called like an account that is not its own.
     """
-    services = {name: _rights(name, grants[name]) for name in sorted(grants) if name != METADATA}
+    users = {name: _rights(name, grants[name]) for name in sorted(grants) if name != METADATA}
+    for name in users:
+        if _account(name) in _RESERVED:
+            raise ValueError(f"no service may be called {name!r}: that account is not its own")
+    users[_OPERATOR] = _operator_rights()
     own = grants.get(METADATA, TopicGrant((), ()))
-    accounts = [_hub(own, services, deployment)]
-    accounts += [_service(name, rights, deployment) for name, rights in services.items()]
+    accounts = [_hub(own, users, deployment)]
+    accounts += [_user(name, rights, deployment) for name, rights in users.items()]
     accounts += [_canary(deployment), _system(deployment)]
     return "\n".join(["accounts {", *accounts, "}", f"system_account: {_SYSTEM}", ""])
 
@@ -98,6 +111,18 @@ def _rights(service: ServiceName, grant: TopicGrant) -> _Rights:
         ),
         pulls=tuple(_next_message(d) for d in consumed),
         hints=(CA_CERT, bundle_push(service)),
+    )
+
+
+def _operator_rights() -> _Rights:
+    return _Rights(
+        requests=(
+            dead_letters(_OPERATOR),
+            REMOVE_DEAD_LETTER,
+            *sorted(_DATA_TOPICS),
+        ),
+        pulls=(f"$JS.API.DIRECT.GET.{DEAD_LETTER_STREAM}",),
+        hints=(),
     )
 
 
@@ -158,10 +183,11 @@ def _export(
 ) -> Iterator[str]:
     for subject in sorted({subject for mine in subjects.values() for subject in mine}):
         users = ", ".join(_account(s) for s, mine in subjects.items() if subject in mine)
-        yield f"      {{ {kind}: {_quoted(subject)}{extra}, accounts: [{users}] }}"
+        name = _RENAMED.get(subject, subject)
+        yield f"      {{ {kind}: {_quoted(name)}{extra}, accounts: [{users}] }}"
 
 
-def _service(name: ServiceName, rights: _Rights, deployment: Deployment) -> str:
+def _user(name: ServiceName, rights: _Rights, deployment: Deployment) -> str:
     subscribes = (f"{inbox_prefix(name)}.>", *rights.hints)
     lines = [
         f"  {_account(name)} {{",
@@ -213,14 +239,13 @@ def _permissions(publishes: Iterable[str], subscribes: Iterable[str]) -> Iterato
 
 
 def _import(kind: str, subject: str) -> str:
-    return f"      {{ {kind}: {{ account: {_HUB}, subject: {_quoted(subject)} }} }}"
+    name = _RENAMED.get(subject, subject)
+    local = f", to: {_quoted(subject)}" if name != subject else ""
+    return f"      {{ {kind}: {{ account: {_HUB}, subject: {_quoted(name)} }}{local} }}"
 
 
-def _account(service: ServiceName) -> str:
-    name = service.upper()
-    if name in _RESERVED:
-        raise ValueError(f"no service may be called {service!r}: that account is not its own")
-    return name
+def _account(user: ServiceName) -> str:
+    return user.upper()
 
 
 def _produced(grant: TopicGrant) -> list[Subject]:

@@ -37,6 +37,8 @@ class InstanceStatus:
     """Watcher only: every NATS server."""
     connections: Mapping[str, int] = field(default_factory=dict)
     """Watcher only: live client connections by issuer name; ``?`` for unknown issuers."""
+    bundle_version: int = 0
+    """Version of the bundle in use; 0 where there is none, or the instance does not say."""
 
     def is_live(self, now: datetime, *, within: timedelta) -> bool:
         """Say whether this status is young enough to count its instance as live."""

@@ -17,8 +17,17 @@ RESPONDER: Final = Subject("gatekeeper.responder")
 GATEKEEPER_STREAM: Final = "GATEKEEPER_STREAM"
 GATEKEEPER_DURABLE: Final = "gatekeeper-responder-consumer"
 DEAD_LETTER_STREAM: Final = "DEAD_LETTERS"
+REMOVE_DEAD_LETTER: Final = "dead-letters.remove"
+"""Removes one dead letter; what JetStream calls it is hidden behind the operator's import."""
 STATUS_BUCKET: Final = "rotation-status"
 STATUS_STREAM: Final = f"KV_{STATUS_BUCKET}"
+
+DUPLICATE_WINDOW: Final = timedelta(minutes=2)
+"""How long a stream refuses the repeat of a ``Nats-Msg-Id``."""
+ACK_WAIT: Final = timedelta(seconds=5)
+"""How long a durable waits for a word about a delivery before it delivers again."""
+MAX_DELIVER: Final = 200
+"""Deliveries after which a consumer gives a message up; at 4 s each about a quarter of an hour."""
 
 DESIRED_PATH: Final = "transport/desired"
 JOURNAL_PATH: Final = "transport/journal"
@@ -66,11 +75,18 @@ class StreamSpec:
     max_message: int
     max_per_subject: int = -1
     is_bucket: bool = False
+    keeps_old: bool = False
+    """When full it refuses what is new, instead of dropping what is oldest."""
+    deletable: bool = False
+    """Single messages may be removed, by whoever has that right."""
 
 
 @dataclass(frozen=True, slots=True)
 class DurableSpec:
-    """One durable pull consumer as Metadata declares it."""
+    """One durable pull consumer as Metadata declares it.
+
+    The broker never gives a message up: its consumer does, and keeps it as a dead letter.
+    """
 
     stream: str
     name: str
@@ -85,7 +101,15 @@ STREAMS: Final = (
     StreamSpec(CA_STREAM, (CA_CERT,), timedelta(hours=24), 8 * _MIB, 96 << 10, max_per_subject=4),
     StreamSpec(AUTH_STREAM, (AUTH_REQUEST,), timedelta(hours=1), 128 * _MIB, 64 << 10),
     StreamSpec(GATEKEEPER_STREAM, (RESPONDER,), timedelta(hours=1), 128 * _MIB, 64 << 10),
-    StreamSpec(DEAD_LETTER_STREAM, ("dlq.*",), timedelta(days=7), 64 * _MIB, 128 << 10),
+    StreamSpec(
+        DEAD_LETTER_STREAM,
+        ("dlq.*",),
+        timedelta(days=7),
+        64 * _MIB,
+        128 << 10,
+        keeps_old=True,
+        deletable=True,
+    ),
     StreamSpec(
         STATUS_STREAM,
         (f"$KV.{STATUS_BUCKET}.>",),
@@ -97,6 +121,6 @@ STREAMS: Final = (
     ),
 )
 DURABLES: Final = (
-    DurableSpec(AUTH_STREAM, AUTH_DURABLE, AUTH_REQUEST, timedelta(seconds=5)),
-    DurableSpec(GATEKEEPER_STREAM, GATEKEEPER_DURABLE, RESPONDER, timedelta(seconds=5)),
+    DurableSpec(AUTH_STREAM, AUTH_DURABLE, AUTH_REQUEST, ACK_WAIT),
+    DurableSpec(GATEKEEPER_STREAM, GATEKEEPER_DURABLE, RESPONDER, ACK_WAIT),
 )

@@ -75,7 +75,7 @@ class AppRoleRenewal:
         credential: AppRoleCredential,
         period: timedelta,
         health: Health,
-        own: AccessorClaims | None = None,
+        own: AccessorClaims,
     ) -> None:
         """Prepare the loop.
 
@@ -115,7 +115,7 @@ class AppRoleRenewal:
         left over is destroyed first, so that failures do not add up.
         """
         kept = await self._credential.fetch_kept()
-        leftover = await self._claimed()
+        leftover = await self._own.fetch()
         if kept is not None and leftover - {kept.accessor}:
             # Once more, because the earlier attempt may have ended before it was synced.
             await self._credential.keep(kept)
@@ -123,7 +123,7 @@ class AppRoleRenewal:
             leftover = _NOTHING
         former = leftover | ({kept.accessor} if kept is not None else _NOTHING)
         fresh = await self._credential.make_secret_id()
-        await self._claim(fresh.accessor, *former)
+        await self._own.write(fresh.accessor, *former)
         await self._credential.adopt(fresh)
         await self._credential.keep(fresh)
         await self._settle(fresh.accessor, former)
@@ -133,11 +133,4 @@ class AppRoleRenewal:
     async def _settle(self, kept: str, others: frozenset[str]) -> None:
         for accessor in sorted(others - {kept}):
             await self._credential.destroy(accessor)
-        await self._claim(kept)
-
-    async def _claimed(self) -> frozenset[str]:
-        return await self._own.fetch() if self._own else _NOTHING
-
-    async def _claim(self, *accessors: str) -> None:
-        if self._own:
-            await self._own.write(*accessors)
+        await self._own.write(kept)

@@ -48,7 +48,7 @@ from svc_core.wire.signed_message import SignedMessage
 
 SETTLING_TIME: Final = timedelta(seconds=2)
 """How far apart the same change may reach a producer and a consumer of a topic."""
-# A second signature under way at the same time would make batches smaller, not more.
+# A second batch under way at the same time would only make batches smaller.
 _SIGNING_LANES: Final = {SigningMode.SINGLE: 2, SigningMode.BATCHED: 1}
 # What a ring that is behind would wrongly refuse.
 _LACKING: Final = (UnknownKeyError, ProducerNotAllowedError, PermissionDeniedError)
@@ -182,8 +182,17 @@ class SecureChannel:
             OverloadedError: more was offered than can be signed, and no more may wait (retry).
             ValueError: the message would be too large.
         """
-        if self._breather.is_due:
-            await self._breather.breathe()
+        await self._signing.enter()
+        try:
+            if self._breather.is_due:
+                await self._breather.breathe()
+            return await self._sealed(topic, payload, message_type, message_id)
+        finally:
+            self._signing.leave()
+
+    async def _sealed(
+        self, topic: Subject, payload: bytes, message_type: str, message_id: str
+    ) -> bytes:
         now = self._clock.now()
         number = self._profile.keys.current(now).number
         keys = self._sealing.get(topic)
@@ -209,7 +218,7 @@ class SecureChannel:
         header = signed_message.header_aad(message)
         sealed = encrypt(header, payload, keys.topic_key, entropy=self._entropy)
         signer = self._parsed.signer(keys.signing_key)
-        signed = await self._signing.submit(
+        signed = await self._signing.work(
             Unsigned(signer, message, header, sealed, self._entropy(BLIND_SIZE))
         )
         return signed_message.assemble(message, sealed, signed.signature, signed.proof)

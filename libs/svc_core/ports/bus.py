@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from svc_core.domain.identity import Subject
+from svc_core.domain.subjects import ACK_WAIT, MAX_DELIVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,25 @@ class Binding:
     concurrency: int = 64
     """Handlers running at a time."""
     retry_delay: timedelta = field(default=timedelta(seconds=1))
-    """Delay of the redelivery after a handler's retryable error."""
+    """Delay of the first redelivery after a handler's retryable error; it doubles up to four
+    times this."""
+    ack_wait: timedelta = ACK_WAIT
+    """The durable's; half of it after a delivery the broker is told that the work goes on."""
+    max_deliver: int = MAX_DELIVER
+    """Deliveries after which a message is given up as `DeliveryExhaustedError`."""
 
+    def delay_after(self, deliveries: int) -> timedelta:
+        """Return how long a message stays away that has been delivered ``deliveries`` times."""
+        return self.retry_delay * min(1 << max(0, deliveries - 1), _LONGEST_DELAY)
+
+
+_LONGEST_DELAY: Final = 4
 
 Handler = Callable[[Delivery], Awaitable[None]]
-"""Return: acknowledged. REJECT error: terminated after ``on_reject``. RETRY error: redelivered."""
+"""Return: acknowledged. REJECT error: terminated after ``on_reject``. RETRY error: redelivered,
+and rejected as `DeliveryExhaustedError` once it was delivered as often as the binding allows."""
 Rejected = Callable[[Delivery, Exception], Awaitable[None]]
+"""Records a rejection; while it raises, the message is returned and nothing is terminated."""
 Responder = Callable[[bytes], Awaitable[bytes | None]]
 """Return the reply, or None to stay silent."""
 Listener = Callable[[bytes], None]

@@ -19,7 +19,7 @@ class AppRoleCredential(Protocol):
     """Every method may raise `SecretStoreError` (retry) or `AccessDeniedError`."""
 
     async def fetch_kept(self) -> SecretId | None:
-        """Return the secret-id on disk, or None when OpenBao does not know it (any more)."""
+        """Return the secret-id on disk; None when there is none that OpenBao knows."""
         ...
 
     async def make_secret_id(self) -> SecretId:

@@ -15,6 +15,7 @@ class Breather:
 
     def __init__(self) -> None:
         self._until_s = 0.0
+        self._next_begins = False
 
     @property
     def is_due(self) -> bool:
@@ -22,6 +23,16 @@ class Breather:
         return monotonic() >= self._until_s
 
     async def breathe(self) -> None:
-        """Yield to the event loop and begin another turn."""
-        await asyncio.sleep(0)
+        """Yield to the event loop until there is time left in a turn.
+
+        Of many that wait, those go on that fit into one turn; the others wait for the next.
+        """
+        while self.is_due:
+            if not self._next_begins:
+                self._next_begins = True
+                asyncio.get_running_loop().call_soon(self._begin)
+            await asyncio.sleep(0)
+
+    def _begin(self) -> None:
+        self._next_begins = False
         self._until_s = monotonic() + _TURN_S

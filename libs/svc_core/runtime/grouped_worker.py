@@ -103,22 +103,21 @@ class GroupedWorker(Generic[In, Out]):
             OverloadedError: the queue is full and ``waiting_limit`` others wait for room.
             RuntimeError: the worker is closed.
         """
-        if self._room.locked():
-            await self._wait_for_room()
-        else:
-            await self._room.acquire()
+        await self.enter()
         try:
-            if self._is_closed:
-                raise RuntimeError(_CLOSED)
-            result: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
-            self._queue.append((job, result))
-            if len(self._at_work) < self._lanes:
-                self._start_group()
-            return await result
+            return await self.work(job)
         finally:
-            self._room.release()
+            self.leave()
 
-    async def _wait_for_room(self) -> None:
+    async def enter(self) -> None:
+        """Take a place in the queue before the job is made, so that none is made in vain.
+
+        Raises:
+            OverloadedError: the queue is full and ``waiting_limit`` others wait for room.
+        """
+        if not self._room.locked():
+            await self._room.acquire()
+            return
         if self._waiting >= self._waiting_limit:
             raise OverloadedError(f"{self._waiting} jobs already wait for room")
         self._waiting += 1
@@ -126,6 +125,26 @@ class GroupedWorker(Generic[In, Out]):
             await self._room.acquire()
         finally:
             self._waiting -= 1
+
+    def leave(self) -> None:
+        """Give back the place that `enter` took."""
+        self._room.release()
+
+    async def work(self, job: In) -> Out:
+        """Return the result of ``job``, between `enter` and `leave`; see `submit`."""
+        if self._is_closed:
+            raise RuntimeError(_CLOSED)
+        result: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
+        self._queue.append((job, result))
+        self._start_groups()
+        return await result
+
+    def _start_groups(self) -> None:
+        while self._queue and len(self._at_work) < self._lanes:
+            self._start_group()
+        # As many full groups again may wait in the executor, so that no thread idles between two.
+        while len(self._queue) >= self._limit and len(self._at_work) < 2 * self._lanes:
+            self._start_group()
 
     def _start_group(self) -> None:
         group: list[tuple[In, asyncio.Future[Out]]] = []
@@ -158,7 +177,7 @@ class GroupedWorker(Generic[In, Out]):
             _fail(results, err)
         else:
             _deliver(results, done.result())
-        self._start_group()
+        self._start_groups()
 
 
 def _fail(results: Sequence[asyncio.Future[Out]], err: BaseException) -> None:

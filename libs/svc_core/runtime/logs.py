@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Final
 
 import msgspec
+import stamina.instrumentation
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
@@ -41,6 +42,8 @@ def configure_logging(settings: LogSettings, *, service: str, instance: str) -> 
         root.addHandler(handler)
     root.setLevel(logging.WARNING)  # other libraries: only what someone may have to act on
     logging.captureWarnings(True)
+    # What is retried is logged by who gives up; the retries themselves are no news.
+    stamina.instrumentation.set_on_retry_hooks([])
     logging.getLogger("asyncio").addFilter(_is_news)
     logging.getLogger(_LOGGER_NAME).setLevel(logging.DEBUG)
     structlog.configure(

@@ -8,7 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+)
 
 CLIENT_RELOADS: Final = "ca_rotation_client_reloads_total"
 CLIENT_RELOADS_SUCCESS: Final = "ca_rotation_client_reloads_success_total"
@@ -77,6 +86,15 @@ class RotationMetrics:
         epoch, _, _ = rest.partition("-")
         if epoch.isdigit():
             self._last_update.set(int(epoch))
+
+
+def process_registry() -> CollectorRegistry:
+    """Return a registry with what every process exports about itself."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
 
 
 def export_state(registry: CollectorRegistry, readings: StateReadings) -> None:

@@ -4,7 +4,9 @@ from typing import Final
 
 import msgspec
 
+from svc_core.domain.audit import NO_ENTRY, AuditHead
 from svc_core.domain.desired import DesiredState, TopicGrant, TrustedIssuer
+from svc_core.wire.audit import read_digest
 from svc_core.wire.documents import Int64, decode_json, encode_json
 from svc_core.wire.fields import (
     read_instant,
@@ -41,8 +43,11 @@ class _Desired(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     grants: dict[str, _Grant]
     kicked_issuers: list[str]
     made_at: str
-    revoked: list[str] = []
+    revoked: list[str] = msgspec.field(default_factory=list)
     """Left out when empty, as by writers that know of no revocations."""
+    audit_number: Int64 = 0
+    """Left out when 0, as by writers that keep no audit log; so is the digest."""
+    audit_digest: str = ""
 
 
 def encode(desired: DesiredState) -> bytes:
@@ -65,6 +70,8 @@ def encode(desired: DesiredState) -> bytes:
             kicked_issuers=list(desired.kicked_issuers),
             made_at=write_instant(desired.made_at),
             revoked=list(desired.revoked),
+            audit_number=desired.audit.number,
+            audit_digest=desired.audit.digest.hex() if desired.audit.number else "",
         )
     )
 
@@ -92,7 +99,15 @@ def decode(body: bytes) -> DesiredState:
         kicked_issuers=tuple(read_token(n, "issuer name") for n in document.kicked_issuers),
         made_at=read_instant(document.made_at),
         revoked=tuple(read_service(name) for name in document.revoked),
+        audit=_audit_head(document),
     )
+
+
+def _audit_head(document: _Desired) -> AuditHead:
+    if not document.audit_number and not document.audit_digest:
+        return NO_ENTRY
+    require(document.audit_number >= 1, "audit entries count from 1")
+    return AuditHead(document.audit_number, read_digest(document.audit_digest))
 
 
 def _issuer(issuer: _Issuer) -> TrustedIssuer:

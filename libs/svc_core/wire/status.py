@@ -26,7 +26,7 @@ class _Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error: str
 
 
-class _Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     format: str
     service: str
     instance: str
@@ -38,6 +38,7 @@ class _Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile: str
     servers: list[_Server]
     connections: dict[str, Int64]
+    bundle_version: Int64 = 0
 
 
 def signer_of(service: ServiceName, instance: InstanceName) -> str:
@@ -60,6 +61,7 @@ def encode(status: InstanceStatus) -> bytes:
             profile=status.profile,
             servers=[_Server(s.name, s.version, s.issuer, s.error) for s in status.servers],
             connections=dict(status.connections),
+            bundle_version=status.bundle_version,
         )
     )
 
@@ -89,4 +91,5 @@ def decode(body: bytes, *, signer: str) -> InstanceStatus:
         profile=read_token(document.profile, "profile"),
         servers=tuple(ServerStatus(s.name, s.version, s.issuer, s.error) for s in document.servers),
         connections=document.connections,
+        bundle_version=document.bundle_version,
     )

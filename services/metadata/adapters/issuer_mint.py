@@ -32,6 +32,12 @@ class OpenBaoIssuerMint:
         route_pem = await self._issuer(_ROUTES, name)
         return MintedIssuer(pem, route_pem, min(_end(pem), _end(route_pem)))
 
+    async def silence(self, name: str) -> None:
+        """Take the right to sign from both issuers called ``name``; no error when they are gone."""
+        for mount in _MOUNTS:
+            if await self._read(f"{mount}/issuer/{name}") is not None:
+                await self._write(f"{mount}/issuer/{name}", _facts(name, usage="read-only"))
+
     async def remove(self, name: str) -> None:
         """Delete issuers and keys called ``name``; no error when they are gone."""
         for mount in _MOUNTS:
@@ -94,11 +100,7 @@ class OpenBaoIssuerMint:
             raise SecretStoreError(f"the import of {name} made {len(issuers)} issuers, want 1")
         await self._write(
             f"{mount}/issuer/{issuers[0]}",
-            {
-                "issuer_name": name,
-                "leaf_not_after_behavior": "err",
-                "usage": "read-only,issuing-certificates",
-            },
+            _facts(name, usage="read-only,issuing-certificates"),
         )
 
     async def _issuers_of(self, mount: str, name: str, key_id: str) -> list[str]:
@@ -145,6 +147,11 @@ class OpenBaoIssuerMint:
             await self._session.call(lambda c: c.delete(path), idempotent=True)
         except NotFoundError:
             return
+
+
+def _facts(name: str, *, usage: str) -> dict[str, Any]:
+    # Whatever is left out of an update is set back to its default.
+    return {"issuer_name": name, "leaf_not_after_behavior": "err", "usage": usage}
 
 
 def _end(pem: str) -> datetime:

@@ -6,13 +6,13 @@ from typing import Any, Final
 import msgspec
 
 from svc_core.adapters.nats_connection import NatsConnection
-from svc_core.domain.subjects import DurableSpec, StreamSpec
+from svc_core.domain.subjects import DUPLICATE_WINDOW, DurableSpec, StreamSpec
 from svc_core.errors import BusError
 
 _NANOSECONDS: Final = 1_000_000_000
 _TIMEOUT_S: Final = 1.5
 _EXISTS_DIFFERENTLY: Final = 10058
-_DUPLICATE_WINDOW_S: Final = 120
+_NOT_CHANGEABLE: Final = 10052
 
 
 class JetStreamDeclaration:
@@ -29,12 +29,21 @@ class JetStreamDeclaration:
             config = _stream_config(stream, replicas)
             answer = await self._ask(f"STREAM.CREATE.{stream.name}", config)
             if _error_code(answer) == _EXISTS_DIFFERENTLY:
-                answer = await self._ask(f"STREAM.UPDATE.{stream.name}", config)
+                answer = await self._update(stream, config)
             _require_success(answer, stream.name)
         for durable in durables:
             subject = f"CONSUMER.CREATE.{durable.stream}.{durable.name}.{durable.filter_subject}"
             answer = await self._ask(subject, _consumer_request(durable))
             _require_success(answer, durable.name)
+
+    async def _update(self, spec: StreamSpec, config: dict[str, Any]) -> dict[str, Any]:
+        subject = f"STREAM.UPDATE.{spec.name}"
+        answer = await self._ask(subject, config)
+        if spec.deletable and _error_code(answer) == _NOT_CHANGEABLE:
+            # Made by an earlier version, and what a stream once denied it denies for good: then
+            # single messages cannot be removed, which is no reason to stop.
+            answer = await self._ask(subject, {**config, "deny_delete": True})
+        return answer
 
     async def _ask(self, subject: str, body: dict[str, Any]) -> dict[str, Any]:
         raw = await self._connection.request_raw(
@@ -52,17 +61,17 @@ def _stream_config(spec: StreamSpec, replicas: int) -> dict[str, Any]:
         "subjects": list(spec.subjects),
         "retention": "limits",
         "storage": "file",
-        "discard": "new" if spec.is_bucket else "old",
+        "discard": "new" if spec.is_bucket or spec.keeps_old else "old",
         "num_replicas": replicas,
         "max_age": int(spec.max_age.total_seconds()) * _NANOSECONDS,
         "max_bytes": spec.max_bytes,
         "max_msg_size": spec.max_message,
         "max_msgs_per_subject": spec.max_per_subject,
         "max_consumers": 8,
-        "duplicate_window": _DUPLICATE_WINDOW_S * _NANOSECONDS,
+        "duplicate_window": int(DUPLICATE_WINDOW.total_seconds()) * _NANOSECONDS,
         "allow_direct": True,
         "allow_rollup_hdrs": False,
-        "deny_delete": True,
+        "deny_delete": not spec.deletable,
         "deny_purge": True,
     }
 

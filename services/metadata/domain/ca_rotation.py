@@ -5,96 +5,65 @@ returns one step; the reconciler carries it out, journals it and asks again. Goi
 one at a time is what makes every moment of a rotation safe to be killed in.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
 from typing import Final
 
+from services.metadata.domain.ca_recovery import (
+    MOST_TRUSTED,
+    end_tainted,
+    flee,
+    go_back,
+    make,
+    replace_at_once,
+)
 from services.metadata.domain.fleet import Fleet
-from services.metadata.domain.issuers import Issuer, IssuerState
+from services.metadata.domain.issuers import REMOVABLE, Issuer, IssuerState
 from services.metadata.domain.journal import Journal
+from services.metadata.domain.rotation_steps import (
+    Activate,
+    Hold,
+    Kick,
+    MarkDrained,
+    MarkTrusted,
+    Plan,
+    Remove,
+    Retire,
+    Step,
+    Withdraw,
+)
+from svc_core.domain.epochs import Epoch
 from svc_core.domain.profiles import RotationProfile
 
-MOST_TRUSTED: Final = 5
-"""Most issuers in the trusted set at a time."""
-PUT_AWAY: Final = frozenset({IssuerState.DRAINED, IssuerState.RETIRED})
+PUT_AWAY: Final = REMOVABLE | {IssuerState.DRAINED}
 """What stays in these states for a period at most, unless it is in use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Journal the attempt to make an issuer for ``epoch``."""
+class SilencePolicy(StrEnum):
+    """What happens when somebody has not acknowledged the successor by the deadline."""
 
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True)
-class Mint:
-    """Make the planned issuer in OpenBao and publish it as trusted."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class MarkTrusted:
-    """Every live party trusts it."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Activate:
-    """Let it sign leaves; ``proven`` asks for a canary handshake with every server first."""
-
-    name: str
-    proven: bool
-
-
-@dataclass(frozen=True, slots=True)
-class MarkDrained:
-    """No live connection uses it any more."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Kick:
-    """Have its remaining connections cut."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Retire:
-    """Take it out of the trusted set."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Remove:
-    """Delete issuer and key in OpenBao."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Something is wanted, but not safe yet."""
-
-    reason: str
-
-
-Step = Plan | Mint | MarkTrusted | Activate | MarkDrained | Kick | Retire | Remove
+    WAIT = "wait"
+    """Go on waiting, until the active issuer is about to end."""
+    QUORUM = "quorum"
+    """Go on with all servers and all who answered; who stays on the old issuer is cut later."""
 
 
 def plan(
-    journal: Journal, fleet: Fleet, now: datetime, profile: RotationProfile
+    journal: Journal,
+    fleet: Fleet,
+    now: datetime,
+    profile: RotationProfile,
+    policy: SilencePolicy = SilencePolicy.QUORUM,
 ) -> Step | Hold | None:
     """Return the next step, why it has to wait, or None when there is nothing to do."""
-    if not _is_usable(journal.active, now, profile):
-        return _start_over(journal, now, profile)
+    active = journal.active
+    if active is None or not _is_usable(active, now, profile):
+        # With nothing valid alive nobody can be asked, and nothing can rest on what makes room.
+        return replace_at_once(journal, now, profile)
     held: Hold | None = None
-    for part in (_succeed, _drain, _retire, _remove):
+    succeed = flee if active.is_tainted else partial(_succeed, policy=policy)
+    for part in (end_tainted, go_back, succeed, _drain, _retire, _remove):
         step = part(journal, fleet, now, profile)
         if isinstance(step, Hold):
             # One thing that has to wait must not keep the others from going on.
@@ -114,57 +83,65 @@ def next_deadline(journal: Journal, now: datetime, profile: RotationProfile) -> 
     moments += [i.not_after for i in journal.trusted if i.not_after is not None]
     if journal.active is not None and journal.active.not_after is not None:
         moments.append(journal.active.not_after - profile.skew)
+        moments.append(hold_deadline(journal.active.not_after, profile))
     return min(moment for moment in moments if moment > now)
 
 
-def _is_usable(active: Issuer | None, now: datetime, profile: RotationProfile) -> bool:
+def hold_deadline(not_after: datetime, profile: RotationProfile) -> datetime:
+    """Return until when a successor waits for everybody.
+
+    Early enough that leaves of the active issuer, which ends at ``not_after``, are never shorter
+    than they should be, with a lead to spare for the activation itself.
+    """
+    return not_after - profile.leaf_ttl - profile.skew - profile.ca.lead
+
+
+def _is_usable(active: Issuer, now: datetime, profile: RotationProfile) -> bool:
     """Say whether ``active`` lives long enough to wait for an orderly succession."""
-    return (
-        active is not None
-        and active.not_after is not None
-        and active.not_after - now > profile.skew
-    )
-
-
-def _start_over(journal: Journal, now: datetime, profile: RotationProfile) -> Step:
-    """With nothing valid alive nobody can be asked: make an issuer and let it sign at once."""
-    successor = journal.successor
-    if successor is None:
-        if len(journal.trusted) >= MOST_TRUSTED:
-            # Older than the issuer that ends now, so nothing can rest on it any more.
-            return Retire(journal.trusted[-1].name)
-        return Plan(max(profile.ca.current(now).number, journal.highest_epoch + 1))
-    if successor.state is IssuerState.PLANNED:
-        return _make(successor, now, profile)
-    if successor.is_expired(now):
-        return Retire(successor.name)
-    return Activate(successor.name, proven=False)
-
-
-def _make(planned: Issuer, now: datetime, profile: RotationProfile) -> Step:
-    """Make it; one that could not be made for a whole period is given up for the next epoch's."""
-    if now - planned.since >= profile.ca.period:
-        return Remove(planned.name)
-    return Mint(planned.name)
+    return active.not_after is not None and active.not_after - now > profile.skew
 
 
 def _succeed(
-    journal: Journal, fleet: Fleet, now: datetime, profile: RotationProfile
+    journal: Journal,
+    fleet: Fleet,
+    now: datetime,
+    profile: RotationProfile,
+    *,
+    policy: SilencePolicy,
 ) -> Step | Hold | None:
     successor = journal.successor
     if successor is None:
         return _stage(journal, fleet, now, profile)
     if successor.state is IssuerState.PLANNED:
-        return _make(successor, now, profile)
+        return make(successor, now, profile)
     if successor.is_expired(now):
-        return Retire(successor.name)
+        return Withdraw(successor.name)
+    is_time = profile.ca.current(now).number >= successor.epoch
     silent = fleet.silent_below(successor.version)
     if silent:
-        return Hold(f"{successor.name} is not trusted yet by: {', '.join(silent)}")
+        is_enough = (
+            policy is SilencePolicy.QUORUM
+            and is_time
+            and _is_past_deadline(journal, now, profile)
+            and fleet.servers_have(successor.version)
+        )
+        hold = Hold(f"{successor.name} is not trusted yet by: {', '.join(silent)}")
+        return Activate(successor.name, proven=True) if is_enough else hold
     if successor.state is IssuerState.STAGED:
         return MarkTrusted(successor.name)
-    is_time = profile.ca.current(now).number >= successor.epoch
     return Activate(successor.name, proven=True) if is_time else None
+
+
+def _is_past_deadline(journal: Journal, now: datetime, profile: RotationProfile) -> bool:
+    end = journal.active.not_after if journal.active is not None else None
+    return end is not None and now >= hold_deadline(end, profile)
+
+
+def _is_urgent(journal: Journal, due: int, profile: RotationProfile) -> bool:
+    """Say whether an attempt for ``due`` is the last that leaves time for waiting."""
+    end = journal.active.not_after if journal.active is not None else None
+    following = profile.ca.starts(Epoch(due + 1))
+    return end is None or following >= hold_deadline(end, profile)
 
 
 def _stage(
@@ -172,6 +149,8 @@ def _stage(
 ) -> Step | Hold | None:
     due = profile.ca.due(now).number
     if due <= journal.highest_epoch:
+        return None
+    if due < journal.setback.resume and not _is_urgent(journal, due, profile):
         return None
     if len(journal.trusted) < MOST_TRUSTED:
         return Plan(due)
@@ -186,9 +165,13 @@ def _drain(
     for issuer in journal.in_state(IssuerState.DRAINING):
         if issuer.is_expired(now):
             return Retire(issuer.name)
+        has_failed = journal.active is not None and issuer.rank > journal.active.rank
         users = fleet.may_use(issuer)
+        if has_failed and fleet.is_watched and now - issuer.since >= profile.drain_budget:
+            # Servers that fail may never acknowledge; what counts is that nobody is on it.
+            users = fleet.users_of(issuer.name)
         if not users:
-            return MarkDrained(issuer.name)
+            return Withdraw(issuer.name) if has_failed else MarkDrained(issuer.name)
         if _has_outstayed(issuer, profile.drain_budget, journal, fleet, now):
             return Kick(issuer.name)
         held = held or Hold(f"{issuer.name} is still used by: {', '.join(users)}")
@@ -229,7 +212,10 @@ def _has_outstayed(
 def _remove(
     journal: Journal, fleet: Fleet, now: datetime, profile: RotationProfile
 ) -> Step | Hold | None:
-    for issuer in journal.in_state(IssuerState.RETIRED):
-        if fleet.servers_have(issuer.version) or now - issuer.since >= profile.ca.period:
+    for issuer in (i for i in journal.issuers if i.state in REMOVABLE):
+        was_trusted = issuer.not_after is not None
+        is_over = now - issuer.since >= profile.ca.period
+        is_left = fleet.servers_have(issuer.version) and not fleet.users_of(issuer.name)
+        if not was_trusted or is_over or is_left:
             return Remove(issuer.name)
     return None

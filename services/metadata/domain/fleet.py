@@ -50,6 +50,21 @@ class Fleet:
         """Return who uses ``issuer``, else who has not even heard that it is to be left."""
         return self.users_of(issuer.name) or self.silent_below(issuer.version)
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody can say what connections there are."""
+        return any(status.service == WATCHER for status in self.live)
+
+    def failed_servers(self, version: int) -> tuple[str, ...]:
+        """Return the servers that did not follow to ``version`` and say why, with the reasons."""
+        return tuple(
+            f"server {server.name}: {server.error}"
+            for status in self.live
+            if status.service == WATCHER
+            for server in status.servers
+            if server.error and server.version < version
+        )
+
     def servers_have(self, version: int) -> bool:
         """Say whether every server is verified at ``version`` or later."""
         watchers = [s for s in self.live if s.service == WATCHER and s.servers]

@@ -1,7 +1,7 @@
 """The life of one issuer, as a table of legal moves.
 
 State belongs to each issuer, since several live at once; at most one is ACTIVE, and at most one
-successor stands before it.
+successor stands before it. The picture in the documentation is drawn from the table.
 """
 
 from collections.abc import Mapping
@@ -26,38 +26,62 @@ class IssuerState(StrEnum):
     ACTIVE = "active"
     """Signs leaves."""
     DRAINING = "draining"
-    """A successor is active; connections are moving away."""
+    """Another is active; connections are moving away."""
     DRAINED = "drained"
     """No live connection uses it."""
     RETIRED = "retired"
-    """Out of the trusted set; to be deleted once the servers have acknowledged that."""
+    """Out of the trusted set at the end of its life; deleted once the servers say so."""
+    TAINTED = "tainted"
+    """An operator distrusts it: it signs nothing any more, and trust in it ends in seconds."""
+    WITHDRAWN = "withdrawn"
+    """Out of the trusted set before its time; deleted like a retired one."""
 
 
-REMOVABLE: Final = frozenset({IssuerState.PLANNED, IssuerState.RETIRED})
-"""States in which nobody trusts an issuer, so that it may be deleted and forgotten."""
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One legal move."""
 
+    before: IssuerState
+    after: IssuerState
+    why: str
+
+
+_S = IssuerState
+LEGAL: Final = (
+    Move(_S.PLANNED, _S.STAGED, "made in OpenBao, published as trusted"),
+    Move(_S.PLANNED, _S.WITHDRAWN, "cannot be made, or is not wanted any more"),
+    Move(_S.STAGED, _S.TRUSTED, "every live party has acknowledged"),
+    Move(_S.STAGED, _S.ACTIVE, "nobody to ask, or the deadline has passed"),
+    Move(_S.STAGED, _S.WITHDRAWN, "expired, or called off"),
+    Move(_S.STAGED, _S.TAINTED, "an operator says so"),
+    Move(_S.TRUSTED, _S.ACTIVE, "the boundary, with proof from every server"),
+    Move(_S.TRUSTED, _S.WITHDRAWN, "expired, or called off"),
+    Move(_S.TRUSTED, _S.TAINTED, "an operator says so"),
+    Move(_S.ACTIVE, _S.DRAINING, "another is active now"),
+    Move(_S.ACTIVE, _S.TAINTED, "another is active now, and an operator said so"),
+    Move(_S.DRAINING, _S.DRAINED, "no live connection uses it"),
+    Move(_S.DRAINING, _S.ACTIVE, "its successor failed"),
+    Move(_S.DRAINING, _S.WITHDRAWN, "it failed, and nobody uses it"),
+    Move(_S.DRAINING, _S.RETIRED, "expired"),
+    Move(_S.DRAINING, _S.TAINTED, "an operator says so"),
+    Move(_S.DRAINED, _S.ACTIVE, "its successor failed"),
+    Move(_S.DRAINED, _S.RETIRED, "a period later, or room is needed"),
+    Move(_S.DRAINED, _S.TAINTED, "an operator says so"),
+    Move(_S.TAINTED, _S.WITHDRAWN, "nobody uses it, or three seconds later"),
+)
+"""Every legal move; all others raise and change nothing."""
 
 MOVES: Final[Mapping[IssuerState, frozenset[IssuerState]]] = {
-    IssuerState.PLANNED: frozenset({IssuerState.STAGED}),
-    IssuerState.STAGED: frozenset({IssuerState.TRUSTED, IssuerState.ACTIVE, IssuerState.RETIRED}),
-    IssuerState.TRUSTED: frozenset({IssuerState.ACTIVE, IssuerState.RETIRED}),
-    IssuerState.ACTIVE: frozenset({IssuerState.DRAINING}),
-    IssuerState.DRAINING: frozenset({IssuerState.DRAINED, IssuerState.RETIRED}),
-    IssuerState.DRAINED: frozenset({IssuerState.RETIRED}),
-    IssuerState.RETIRED: frozenset(),
+    state: frozenset(move.after for move in LEGAL if move.before is state) for state in IssuerState
 }
-"""Legal moves; STAGED to ACTIVE exists for a start with nothing else alive (first boot)."""
+"""The same by the state before."""
 
+REMOVABLE: Final = frozenset({IssuerState.RETIRED, IssuerState.WITHDRAWN})
+"""States nothing leads out of and in which nobody trusts an issuer, so that it may be deleted."""
 SUCCESSOR: Final = frozenset({IssuerState.PLANNED, IssuerState.STAGED, IssuerState.TRUSTED})
-IN_TRUST: Final = frozenset(
-    {
-        IssuerState.STAGED,
-        IssuerState.TRUSTED,
-        IssuerState.ACTIVE,
-        IssuerState.DRAINING,
-        IssuerState.DRAINED,
-    }
-)
+IN_TRUST: Final = frozenset(IssuerState) - REMOVABLE - {IssuerState.PLANNED}
+USED_BEFORE: Final = frozenset({IssuerState.DRAINING, IssuerState.DRAINED})
+"""States of an issuer that was active and can be again."""
 
 
 def issuer_name(epoch: int, attempt: int) -> str:
@@ -79,6 +103,17 @@ class Issuer:
     pem: str = ""
     route_pem: str = ""
     not_after: datetime | None = None
+    is_tainted: bool = False
+    """Whether an operator distrusts it; an active one is TAINTED only once another is active."""
+    is_silenced: bool = False
+    """Whether OpenBao was told to sign nothing with it any more."""
+    attempt: int = 1
+    """Which one of its epoch it is."""
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """What orders issuers: the epoch, and within it the attempt."""
+        return self.epoch, self.attempt
 
     def moved(self, state: IssuerState, *, now: datetime, version: int) -> Self:
         """Return this issuer in ``state``, or raise `ProtocolOrderError`."""

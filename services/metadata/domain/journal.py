@@ -3,20 +3,24 @@
 If it cannot be written nothing happens; after a crash it says exactly what was begun.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Self
+from datetime import datetime, timedelta
+from typing import Final, Self
 
 from services.metadata.domain.issuers import (
     IN_TRUST,
     REMOVABLE,
     SUCCESSOR,
+    USED_BEFORE,
     Issuer,
     IssuerState,
     issuer_name,
 )
-from svc_core.errors import MalformedMessageError, ProtocolOrderError
+from svc_core.domain.audit import NO_ENTRY, AuditHead
+from svc_core.errors import ProtocolOrderError
+
+_LONGEST_PAUSE: Final = 4
+"""Periods between two attempts, however many have failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,20 @@ class Lease:
 
     holder: str = ""
     term: int = 0
+    """Grows whenever a process takes the lease, also the same one after a restart."""
     beat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """The last activation that had to be undone, until a later one is complete."""
+
+    count: int = 0
+    """How many in a row."""
+    epoch: int = -1
+    """Of the issuer that failed."""
+    resume: int = -1
+    """First epoch that is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +52,22 @@ class Journal:
     version: int = 0
     """Version of the desired state this journal implies; grows by one with each change of it."""
     highest_epoch: int = -1
-    """No issuer of this epoch or an earlier one is planned ever again."""
+    """No issuer of an earlier epoch is planned ever again."""
+    attempts: int = 0
+    """How many issuers of the highest epoch were planned; each has a name of its own."""
     issuers: tuple[Issuer, ...] = ()
     kicked: tuple[str, ...] = ()
     """Issuers whose remaining connections are to be cut."""
     grants_digest: str = ""
     """Of the permissions in the desired state, so that a change of the ACL becomes a version."""
     lease: Lease = Lease()
+    setback: Setback = Setback()
+    last_order: str = ""
+    """Id of the operator's last command that changed this, so that it counts once."""
+    audit: AuditHead = NO_ENTRY
+    """The audit entry of the last write that had one."""
+    stated: AuditHead = NO_ENTRY
+    """The same as of ``version``: what the desired state carries."""
 
     # --- questions ---
 
@@ -61,14 +87,33 @@ class Journal:
         return tuple(
             sorted(
                 (i for i in self.issuers if i.state in IN_TRUST),
-                key=lambda i: i.epoch,
+                key=lambda i: i.rank,
                 reverse=True,
             )
         )
 
+    @property
+    def is_back(self) -> bool:
+        """Whether the active issuer is one that was gone back to."""
+        return self.active is not None and self.active.epoch < self.setback.epoch
+
+    def way_back(self, now: datetime, *, life: timedelta) -> Issuer | None:
+        """Return the youngest issuer before the active one that lives longer than ``life``."""
+        active = self.active
+        fit = [
+            i
+            for i in self.issuers
+            if active is not None
+            and i.rank < active.rank
+            and i.state in USED_BEFORE
+            and i.not_after is not None
+            and i.not_after - now > life
+        ]
+        return max(fit, key=lambda i: i.rank, default=None)
+
     def in_state(self, state: IssuerState) -> tuple[Issuer, ...]:
         """Return the issuers in ``state``, oldest first."""
-        return tuple(sorted((i for i in self.issuers if i.state is state), key=lambda i: i.epoch))
+        return tuple(sorted((i for i in self.issuers if i.state is state), key=lambda i: i.rank))
 
     def issuer(self, name: str) -> Issuer:
         """Return the issuer called ``name``, or raise `KeyError`."""
@@ -81,12 +126,13 @@ class Journal:
 
     def planned(self, epoch: int, *, now: datetime) -> Self:
         """Note that an issuer for ``epoch`` is about to be made."""
-        fresh = Issuer(issuer_name(epoch, 1), epoch, IssuerState.PLANNED, now)
-        return replace(
-            self,
-            issuers=(*self.issuers, fresh),
-            highest_epoch=max(self.highest_epoch, epoch),
-        )
+        if epoch < self.highest_epoch:
+            raise ProtocolOrderError(f"epoch {epoch} is over: {self.highest_epoch} was planned")
+        attempt = self.attempts + 1 if epoch == self.highest_epoch else 1
+        name = issuer_name(epoch, attempt)
+        fresh = Issuer(name, epoch, IssuerState.PLANNED, now, attempt=attempt)
+        issuers = (*self.issuers, fresh)
+        return replace(self, issuers=issuers, highest_epoch=epoch, attempts=attempt)
 
     def staged(
         self, name: str, *, pem: str, route_pem: str, not_after: datetime, now: datetime
@@ -107,27 +153,79 @@ class Journal:
         return self._with(issuer.moved(state, now=now, version=issuer.version))
 
     def activated(self, name: str, *, now: datetime) -> Self:
-        """Make ``name`` the one active issuer and let its predecessor drain."""
+        """Make ``name`` the one active issuer; its predecessor drains, or is tainted."""
         version = self.version + 1
-        changed = self
+        changed = [self.issuer(name).moved(IssuerState.ACTIVE, now=now, version=version)]
         if self.active is not None:
-            changed = self._with(self.active.moved(IssuerState.DRAINING, now=now, version=version))
-        issuer = self.issuer(name).moved(IssuerState.ACTIVE, now=now, version=version)
-        return replace(Journal._with(changed, issuer), version=version)
+            left = IssuerState.TAINTED if self.active.is_tainted else IssuerState.DRAINING
+            changed.append(self.active.moved(left, now=now, version=version))
+        kicked = tuple(k for k in self.kicked if k != name)
+        return replace(self._with(*changed), version=version, kicked=kicked)
+
+    def went_back(self, name: str, *, now: datetime, epoch: int) -> Self:
+        """Make ``name`` active again instead of its failed successor.
+
+        Args:
+            name: as `way_back` says.
+            now: aware, UTC.
+            epoch: the present one; the next attempt is at the next boundary, then two and four
+                periods later.
+        """
+        failed = self.active
+        if failed is None or self.issuer(name).rank >= failed.rank:
+            raise ProtocolOrderError(f"{name} is no issuer to go back to")
+        count = self.setback.count + 1
+        pause = min(1 << (count - 1), _LONGEST_PAUSE)
+        setback = Setback(count, failed.epoch, epoch + pause)
+        return replace(self.activated(name, now=now), setback=setback)
+
+    def completed(self) -> Self:
+        """Note that a rotation is complete: what failed before does not count any more."""
+        return replace(self, setback=Setback())
 
     def retired(self, name: str, *, now: datetime) -> Self:
-        """Take an issuer out of the trusted set."""
+        """Take an issuer out of the trusted set at the end of its life."""
         version = self.version + 1
         issuer = self.issuer(name).moved(IssuerState.RETIRED, now=now, version=version)
         kicked = tuple(k for k in self.kicked if k != name)
         return replace(self._with(issuer), version=version, kicked=kicked)
+
+    def withdrawn(self, name: str, *, now: datetime) -> Self:
+        """Take an issuer out of the trusted set before its time; a tainted one's users are cut."""
+        before = self.issuer(name)
+        if before.state is IssuerState.PLANNED:
+            return self.moved(name, IssuerState.WITHDRAWN, now=now)
+        version = self.version + 1
+        issuer = before.moved(IssuerState.WITHDRAWN, now=now, version=version)
+        kicked = tuple(k for k in self.kicked if k != name)
+        if before.is_tainted:
+            kicked = (*kicked, name)
+        return replace(self._with(issuer), version=version, kicked=kicked)
+
+    def tainted(self, name: str, *, now: datetime) -> Self:
+        """Note that an operator distrusts ``name``; the active one stays so until another is."""
+        issuer = replace(self.issuer(name), is_tainted=True)
+        if issuer.state is IssuerState.ACTIVE:
+            return self._with(issuer)
+        if issuer.state is IssuerState.PLANNED:
+            return self._with(issuer).withdrawn(name, now=now)
+        state = IssuerState.TAINTED
+        return self._with(issuer.moved(state, now=now, version=issuer.version))
+
+    def silenced(self, name: str) -> Self:
+        """Note that OpenBao signs nothing with ``name`` any more."""
+        return self._with(replace(self.issuer(name), is_silenced=True))
 
     def removed(self, name: str) -> Self:
         """Forget an issuer that OpenBao no longer has and nobody trusts."""
         state = self.issuer(name).state
         if state not in REMOVABLE:
             raise ProtocolOrderError(f"{name} cannot be removed while it is {state}")
-        return replace(self, issuers=tuple(i for i in self.issuers if i.name != name))
+        kept = replace(self, issuers=tuple(i for i in self.issuers if i.name != name))
+        if name not in self.kicked:
+            return kept
+        kicked = tuple(k for k in self.kicked if k != name)
+        return replace(kept, kicked=kicked, version=self.version + 1)
 
     def with_kicked(self, name: str) -> Self:
         """Ask for the remaining connections of ``name`` to be cut."""
@@ -137,79 +235,19 @@ class Journal:
         """Note that the permissions changed."""
         return replace(self, grants_digest=digest, version=self.version + 1)
 
+    def ordered(self, order: str) -> Self:
+        """Note that the operator's command ``order`` made this change."""
+        return replace(self, last_order=order)
+
     def held_by(self, lease: Lease) -> Self:
         """Return the same journal under another lease."""
         return replace(self, lease=lease)
 
-    def _with(self, issuer: Issuer) -> Self:
-        return replace(
-            self, issuers=tuple(issuer if i.name == issuer.name else i for i in self.issuers)
-        )
+    def noted(self, head: AuditHead, *, before: "Journal") -> Self:
+        """Return the same journal with the audit entry of the change from ``before``."""
+        stated = head if self.version != before.version else self.stated
+        return replace(self, audit=head, stated=stated)
 
-
-def encode(journal: Journal) -> dict[str, object]:
-    """Return the journal as a JSON-shaped document."""
-    return {
-        "version": journal.version,
-        "highest_epoch": journal.highest_epoch,
-        "kicked": list(journal.kicked),
-        "grants_digest": journal.grants_digest,
-        "lease": {
-            "holder": journal.lease.holder,
-            "term": journal.lease.term,
-            "beat": journal.lease.beat,
-        },
-        "issuers": [
-            {
-                "name": i.name,
-                "epoch": i.epoch,
-                "state": i.state.value,
-                "since": i.since.isoformat(),
-                "version": i.version,
-                "pem": i.pem,
-                "route_pem": i.route_pem,
-                "not_after": i.not_after.isoformat() if i.not_after else None,
-            }
-            for i in journal.issuers
-        ],
-    }
-
-
-def decode(document: Mapping[str, Any]) -> Journal:
-    """Return the journal in ``document``, or raise `MalformedMessageError`."""
-    try:
-        return Journal(
-            version=int(document["version"]),
-            highest_epoch=int(document["highest_epoch"]),
-            kicked=tuple(str(k) for k in document["kicked"]),
-            grants_digest=str(document["grants_digest"]),
-            lease=Lease(
-                str(document["lease"]["holder"]),
-                int(document["lease"]["term"]),
-                int(document["lease"]["beat"]),
-            ),
-            issuers=tuple(_issuer(i) for i in document["issuers"]),
-        )
-    except (KeyError, TypeError, ValueError, OverflowError) as err:
-        raise MalformedMessageError(f"the journal cannot be read: {err}") from err
-
-
-def _issuer(document: Mapping[str, Any]) -> Issuer:
-    not_after = document["not_after"]
-    return Issuer(
-        name=str(document["name"]),
-        epoch=int(document["epoch"]),
-        state=IssuerState(document["state"]),
-        since=_instant(document["since"]),
-        version=int(document["version"]),
-        pem=str(document["pem"]),
-        route_pem=str(document["route_pem"]),
-        not_after=None if not_after is None else _instant(not_after),
-    )
-
-
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError("an instant without a time zone")
-    return instant.astimezone(UTC)
+    def _with(self, *changed: Issuer) -> Self:
+        by_name = {issuer.name: issuer for issuer in changed}
+        return replace(self, issuers=tuple(by_name.get(i.name, i) for i in self.issuers))

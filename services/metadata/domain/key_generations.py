@@ -1,4 +1,4 @@
-"""The keys of one key epoch: which are wanted, what is stored, and the rings made from them.
+"""The keys of one key epoch: which are wanted, and what is stored.
 
 Within its epoch a topic has one key or several: a roll adds one behind the others, and the last
 seals. What a generation was made for is written in it, so that a right which was withdrawn since
@@ -7,15 +7,14 @@ rolls the keys it opened, whenever and by whichever replica that is seen.
 
 import hashlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from svc_core.domain.acl import Acl, ServicePermissions
 from svc_core.domain.acl_diff import diff_acls
-from svc_core.domain.epochs import Epoch, EpochSchedule
+from svc_core.domain.epochs import Epoch
 from svc_core.domain.identity import ServiceName, Subject, service_name, subject
-from svc_core.domain.keys import KeyRing, SigningKey, TopicKey, VerifyKey, topic_key_id
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import is_data_topic
 from svc_core.errors import MalformedMessageError
@@ -25,9 +24,6 @@ FIRST_ALGORITHM: Final = "ML-DSA-65"
 """What generations that do not say are of."""
 KEPT_EPOCHS: Final = 4
 """Epochs N-3 … N open; with N+1 made in the lead, a ring holds at most five."""
-
-PublicOf = Callable[[str, SecretBytes], bytes]
-"""How a public key follows from the name of its algorithm and its seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +68,13 @@ class KeyGeneration:
             permissions=rights,
             rolls=max(rolls, self.rolls),
         )
-        return self if wanted == self else wanted
+        return self if wanted.shape == self.shape else wanted
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What is in here without its secrets: another shape, another generation to store."""
+        counts = {topic: len(keys) for topic, keys in self.topics.items()}
+        return counts, frozenset(self.seeds), self.permissions, self.rolls
 
     def limited_to(self, acl: Acl) -> "KeyGeneration":
         """Return this generation without the seeds of who is no service; itself if all are."""
@@ -146,44 +148,6 @@ def decode(document: Mapping[str, Any]) -> KeyGeneration:
         raise MalformedMessageError("a stored key generation cannot be read") from None
 
 
-def assemble_ring(
-    service: ServiceName,
-    acl: Acl,
-    generations: Iterable[KeyGeneration],
-    schedule: EpochSchedule,
-    public_of: PublicOf,
-) -> KeyRing:
-    """Return exactly the keys ``service`` may have: its own, its topics', its producers'."""
-    permissions = [p for p in acl.permissions(service) if is_data_topic(p.topic)]
-    consumed = [p.topic for p in permissions if p.consume]
-    producers = {t: acl.producers(t) for t in consumed}
-    signers = frozenset().union(*producers.values()) if producers else frozenset()
-    kept = tuple(generations)
-    return KeyRing.of(
-        service,
-        signing=[
-            _signing_key(service, g, schedule)
-            for g in kept
-            if service in g.seeds and any(p.produce for p in permissions)
-        ],
-        verify=[
-            _verify_key(signer, g, schedule, public_of)
-            for g in kept
-            for signer in sorted(signers)
-            if signer in g.seeds
-        ],
-        topics=[
-            key
-            for g in kept
-            for p in permissions
-            if p.topic in g.topics
-            for key in _topic_keys(p.topic, g, schedule)
-        ],
-        permissions=permissions,
-        producers=producers,
-    )
-
-
 def acl_digest(acl: Acl, revoked: Iterable[ServiceName] = ()) -> str:
     """Return a short digest that changes whenever anyone's permissions do, or who is revoked."""
     lines = [
@@ -194,36 +158,6 @@ def acl_digest(acl: Acl, revoked: Iterable[ServiceName] = ()) -> str:
     ]
     lines += [f"revoked:{service}" for service in sorted(revoked)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
-
-
-def _signing_key(
-    service: ServiceName, generation: KeyGeneration, schedule: EpochSchedule
-) -> SigningKey:
-    starts, ends = schedule.starts(generation.epoch), schedule.expires(generation.epoch)
-    seed = generation.seeds[service]
-    return SigningKey(service, generation.epoch, generation.algorithm, seed, starts, ends)
-
-
-def _verify_key(
-    service: ServiceName, generation: KeyGeneration, schedule: EpochSchedule, public_of: PublicOf
-) -> VerifyKey:
-    starts, ends = schedule.starts(generation.epoch), schedule.expires(generation.epoch)
-    public = public_of(generation.algorithm, generation.seeds[service])
-    return VerifyKey(service, generation.epoch, generation.algorithm, public, starts, ends)
-
-
-def _topic_keys(
-    topic: Subject, generation: KeyGeneration, schedule: EpochSchedule
-) -> Iterator[TopicKey]:
-    for number, secret in enumerate(generation.topics[topic]):
-        yield TopicKey(
-            topic_key_id(topic, generation.epoch, generation=number),
-            topic,
-            generation.epoch,
-            secret,
-            schedule.starts(generation.epoch),
-            schedule.expires(generation.epoch),
-        )
 
 
 def _permissions(document: Mapping[str, Mapping[str, Iterable[str]]] | None) -> Acl | None:

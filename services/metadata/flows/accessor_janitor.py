@@ -24,6 +24,11 @@ log = structlog.get_logger()
 UNCLAIMED: Final = "st_unclaimed_secret_ids_total"
 
 
+def unclaimed_counter(registry: CollectorRegistry) -> Counter:
+    """Return the counter of destroyed secret-ids by AppRole, exported from now on."""
+    return Counter(UNCLAIMED, "Secret-ids that no instance claimed.", ["role"], registry=registry)
+
+
 class AccessorRegistry(Protocol):
     """The secret-ids there are. Every method may raise `SecretStoreError` (retry)."""
 
@@ -65,9 +70,7 @@ class AccessorJanitor:
         self._services = sorted(services)
         self._period = period
         self._around = around
-        self._unclaimed = Counter(
-            UNCLAIMED, "Secret-ids that no instance claimed.", ["service"], registry=metrics
-        )
+        self._unclaimed = unclaimed_counter(metrics)
         self._ended: dict[str, int] = {}
 
     async def run(self) -> None:

@@ -39,26 +39,72 @@ class ManifestUnreadableError(DependencyError):
 
 
 class AclSource:
-    """The ACL as of now: replaced as a whole, never changed."""
+    """The rights as of now: those of the manifest, without the services that are revoked.
 
-    def __init__(self, acl: Acl) -> None:
-        self._current = acl
+    Replaced as a whole, never changed.
+    """
+
+    def __init__(self, acl: Acl, *, revoked: frozenset[ServiceName] | None = frozenset()) -> None:
+        """Begin with the manifest's ``acl``.
+
+        Args:
+            acl: what the manifest says.
+            revoked: who gets nothing all the same; None while that has yet to be read.
+        """
+        self._stated = acl
+        self._revoked = revoked or frozenset()
+        self._current = _without(acl, self._revoked)
         self._waiting: list[Wakeup] = []
+        self._is_settled = asyncio.Event()
+        if revoked is not None:
+            self._is_settled.set()
+
+    @property
+    def stated(self) -> Acl:
+        """The last good manifest, revoked services and all."""
+        return self._stated
 
     @property
     def current(self) -> Acl:
-        """The last good one."""
+        """The rights that are granted."""
         return self._current
 
+    @property
+    def revoked(self) -> frozenset[ServiceName]:
+        """Services that get nothing, whatever the manifest says."""
+        return self._revoked
+
+    async def settled(self) -> None:
+        """Wait until it is known who is revoked; before that nothing may be granted."""
+        await self._is_settled.wait()
+
     def wake(self, *waiting: Wakeup) -> None:
-        """Set these whenever there is another ACL."""
+        """Set these whenever there are other rights."""
         self._waiting += waiting
 
     def replace(self, acl: Acl) -> None:
-        """Take over ``acl``."""
-        self._current = acl
+        """Take over the manifest's ``acl``."""
+        self._stated = acl
+        self._refresh()
+
+    def withhold(self, revoked: frozenset[ServiceName]) -> None:
+        """Grant nothing to ``revoked``, and to the others what the manifest says."""
+        is_news = revoked != self._revoked
+        self._revoked = revoked
+        if is_news:
+            self._refresh()
+        self._is_settled.set()
+
+    def _refresh(self) -> None:
+        self._current = _without(self._stated, self._revoked)
         for wakeup in self._waiting:
             wakeup.set()
+
+
+def _without(acl: Acl, revoked: frozenset[ServiceName]) -> Acl:
+    if revoked.isdisjoint(acl.services):
+        return acl
+    return Acl({service: p for service, p in acl.services.items() if service not in revoked})
 
 
 class AclFollower:
@@ -121,7 +167,7 @@ class AclFollower:
         if self._is_kept:
             self._is_kept = False
             log.info("acl.recovered", manifest=self._manifest.name)
-        diff = diff_acls(self._source.current, acl)
+        diff = diff_acls(self._source.stated, acl)
         if diff.is_empty:
             return
         self._source.replace(acl)

@@ -7,16 +7,17 @@ from typing import Final
 import structlog
 
 from services.metadata.domain.journal import Journal
+from services.metadata.flows.acl_following import AclSource
 from services.metadata.ports import StreamDeclaration
 from svc_core.crypto import contexts
 from svc_core.domain.acl import Acl
 from svc_core.domain.desired import DesiredState, TopicGrant
 from svc_core.domain.identity import ServiceName
 from svc_core.domain.subjects import CA_CERT, DESIRED_PATH, DURABLES, STREAMS
-from svc_core.errors import BusError
+from svc_core.errors import BusError, MalformedMessageError, StaleWriteError
 from svc_core.flows.statements import Author
 from svc_core.ports.bus import Bus
-from svc_core.ports.secret_store import SecretStore
+from svc_core.ports.secret_store import Document, SecretStore
 from svc_core.runtime.surroundings import Surroundings
 from svc_core.runtime.wakeup import Wakeup
 from svc_core.wire import desired as desired_wire
@@ -36,8 +37,10 @@ def grants_of(acl: Acl) -> Mapping[ServiceName, TopicGrant]:
     }
 
 
-def desired_state(journal: Journal, acl: Acl, root_pem: str, around: Surroundings) -> DesiredState:
-    """Return what ``journal`` implies that everybody should trust and do."""
+def desired_state(
+    journal: Journal, acls: AclSource, root_pem: str, around: Surroundings
+) -> DesiredState:
+    """Return what ``journal`` and the rights of now imply that everybody should trust and do."""
     active = journal.active
     if active is None:
         raise ValueError("without an active issuer there is nothing to want")
@@ -47,10 +50,20 @@ def desired_state(journal: Journal, acl: Acl, root_pem: str, around: Surrounding
         active=active.name,
         issuers=tuple(i.as_trusted() for i in journal.trusted),
         root_pem=root_pem,
-        grants=grants_of(acl),
+        grants=grants_of(acls.current),
         kicked_issuers=journal.kicked,
         made_at=around.clock.now(),
+        revoked=tuple(sorted(acls.revoked)),
+        audit=journal.stated,
     )
+
+
+def _version_of(entry: Document) -> int:
+    """Return the version of the state in ``entry``; -1 when it is none and may be replaced."""
+    try:
+        return desired_wire.decode(documents.decode_entry(entry).body).version
+    except MalformedMessageError:
+        return -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +103,19 @@ class Announcer:
     async def store(self, state: DesiredState) -> None:
         """Sign and store ``state``; from then on it is the truth, announced or not.
 
-        Writing regardless of the stored version is safe: only the journal's check-and-set decides
-        who may get here, and readers order by the version inside.
+        Raises:
+            StaleWriteError: a later version is stored, or was stored meanwhile: whoever was frozen
+                on the way here must not put an older state over it.
         """
         body = desired_wire.encode(state)
         document = await self._author.sign(body, context=contexts.DESIRED_STATE)
+        stored = await self._store.fetch(DESIRED_PATH)
+        if stored is not None and _version_of(stored.data) > state.version:
+            raise StaleWriteError(f"a later state than version {state.version} is stored")
         await self._store.store(
-            DESIRED_PATH, documents.encode_entry(document), expected_version=None
+            DESIRED_PATH,
+            documents.encode_entry(document),
+            expected_version=0 if stored is None else stored.version,
         )
         self._newest, self._newest_version = document, state.version
         self._wakeup.set()

@@ -1,4 +1,8 @@
-"""Answering bundle pulls: identity, freshness, replay and ACL first, then the keys allowed."""
+"""Answering bundle pulls: identity, freshness, replay, revocation and ACL, then the keys allowed.
+
+The ledger is read at each pull that is the instance's own: it says who is revoked, and whether
+another replica has issued something since, so that no client ever sees versions go back.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -7,13 +11,15 @@ from typing import Final
 import structlog
 from cachetools import LRUCache, TTLCache
 
-from services.metadata.domain.key_generations import assemble_ring
+from services.metadata.domain.key_ledger import KeySnapshot
+from services.metadata.domain.key_rings import assemble_ring
 from services.metadata.flows.acl_following import AclSource
-from services.metadata.flows.instance_keys import InstanceKeys
+from services.metadata.flows.instance_keys import InstanceKeys, RevokedError
 from services.metadata.flows.key_issuance import KeyIssuance
 from svc_core.crypto import contexts, sealing
 from svc_core.crypto.kdf import labelled_info
 from svc_core.domain.bundle import BundleRequest, ServiceBundle
+from svc_core.domain.identity import ServiceName
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import BUNDLE_PULL, BUNDLE_WORKERS
 from svc_core.errors import (
@@ -34,7 +40,6 @@ log = structlog.get_logger()
 
 _REMEMBERED_NONCES: Final = 65_536
 _CACHED_PUBLICS: Final = 4096
-_EPOCH_SHIFT: Final = 1_000_000
 
 
 class BundleResponder:
@@ -66,6 +71,7 @@ class BundleResponder:
 
     async def run(self) -> None:
         """Answer for ever."""
+        await self._acls.settled()
         await self._bus.respond(BUNDLE_PULL, BUNDLE_WORKERS, self._respond)
 
     async def _respond(self, raw: bytes) -> bytes:
@@ -78,8 +84,7 @@ class BundleResponder:
     async def _answer(self, raw: bytes) -> bytes:
         signed = bundle_exchange.decode_request(raw)
         request = signed.request
-        if request.service not in self._acls.current.services:
-            raise PermissionDeniedError(f"{request.service} is not in the ACL")
+        self._check_allowed(request, self._acls.revoked)
         self._check_fresh(request)
         verifier = await self._instances.verifier(request.service, request.instance)
         await asyncio.to_thread(
@@ -91,7 +96,8 @@ class BundleResponder:
         if request.nonce in self._nonces:
             raise ReplayError(f"{request.service}/{request.instance} asked this before")
         self._nonces[request.nonce] = True
-        bundle = await asyncio.to_thread(self._bundle, request)
+        snapshot = await self._newest_snapshot(request)
+        bundle = await asyncio.to_thread(self._bundle, request, snapshot)
         reply = await asyncio.to_thread(self._sealed, request, bundle)
         signature = await self._author.sign_bytes(
             bundle_exchange.reply_signing_input(reply), context=contexts.BUNDLE_REPLY
@@ -101,6 +107,22 @@ class BundleResponder:
         )
         return bundle_exchange.encode_reply(replace(reply, signature=signature))
 
+    def _check_allowed(self, request: BundleRequest, revoked: frozenset[ServiceName]) -> None:
+        if request.service in revoked:
+            raise RevokedError(f"{request.service} is revoked")
+        if request.service not in self._acls.current.services:
+            raise PermissionDeniedError(f"{request.service} is not in the ACL")
+
+    async def _newest_snapshot(self, request: BundleRequest) -> KeySnapshot:
+        ledger = await self._keys.ledgers.load()
+        self._check_allowed(request, ledger.revoked)
+        if f"{request.service}/{request.instance}" in ledger.refused:
+            raise RevokedError(f"{request.service}/{request.instance} was revoked for good")
+        snapshot = self._keys.snapshot
+        if snapshot is None:
+            raise UnknownKeyError("no keys have been issued yet")
+        return snapshot if snapshot.ledger == ledger else await self._keys.catch_up()
+
     def _check_fresh(self, request: BundleRequest) -> None:
         age = self._around.clock.now() - request.sent_at
         if age > self._around.profile.control_freshness:
@@ -108,20 +130,19 @@ class BundleResponder:
         if -age > self._around.profile.skew:
             raise FutureMessageError("the request was made in the future")
 
-    def _bundle(self, request: BundleRequest) -> ServiceBundle:
-        generations = self._keys.generations
-        if not generations:
-            raise UnknownKeyError("no keys have been issued yet")
+    def _bundle(self, request: BundleRequest, snapshot: KeySnapshot) -> ServiceBundle:
         schedule = self._around.profile.keys
-        newest, acl = generations[-1].epoch, self._acls.current
+        newest = snapshot.generations[-1].epoch
         return ServiceBundle(
             service=request.service,
-            version=newest.number * _EPOCH_SHIFT,
+            version=snapshot.version,
             key_epoch=newest.number,
             profile=self._around.profile.name,
             created_at=self._around.clock.now(),
             expires_at=schedule.expires(newest),
-            ring=assemble_ring(request.service, acl, generations, schedule, self._public_of),
+            ring=assemble_ring(
+                request.service, snapshot.acl, snapshot.generations, schedule, self._public_of
+            ),
         )
 
     def _public_of(self, algorithm: str, seed: SecretBytes) -> bytes:

@@ -1,52 +1,41 @@
 """The reconciler: look, take one idempotent step, journal it, look again.
 
-Order within a step: what can be repeated happens first (OpenBao finds earlier work), then the
-journal is written with check-and-set, then the desired state that follows from it is stored. A
-crash anywhere leaves something the next look completes.
+Only the holder of the lease decides; every other replica watches the lease and answers pulls. What
+the operator orders is done between two looks, so that nothing changes the journal under a step.
 """
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 import structlog
 
-from services.metadata.domain import ca_rotation
-from services.metadata.domain.ca_rotation import Hold, Step, next_deadline, plan
+from services.metadata.domain.audit import Note
+from services.metadata.domain.ca_rotation import SilencePolicy, next_deadline, plan
 from services.metadata.domain.fleet import Fleet
-from services.metadata.domain.issuers import IssuerState
 from services.metadata.domain.journal import Journal
 from services.metadata.domain.key_generations import acl_digest
+from services.metadata.domain.rotation_steps import Hold
 from services.metadata.flows.acl_following import AclSource
 from services.metadata.flows.announcing import Announcer, desired_state
+from services.metadata.flows.audit_keeping import AuditLog
 from services.metadata.flows.fleet_watching import FleetWatch
 from services.metadata.flows.journal_keeping import JournalKeeper
 from services.metadata.flows.rotation_metrics import IssuanceMetrics
-from services.metadata.ports import IssuerMint, ServerProof
-from svc_core.domain.desired import DesiredState
-from svc_core.errors import SvcError
-from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec
+from services.metadata.flows.step_taking import CanaryProof, StepTaker, StepTools
+from services.metadata.ports import IssuerMint
+from svc_core.errors import SecretStoreError, StaleWriteError, SvcError
 from svc_core.runtime.surroundings import Surroundings
 from svc_core.runtime.wakeup import Wakeup
 
 log = structlog.get_logger()
 
+Change = Callable[[Journal], tuple[Journal, Note]]
+"""Says what an order makes of the journal, or raises what refuses it."""
+
 _LOOK_CLOSELY_S: Final = 0.1
 _LOOK_AGAIN_S: Final = 1.0
-
-
-class CanaryProof:
-    """Proves that every server trusts an issuer, with a leaf of it that may do nothing."""
-
-    def __init__(self, issuing: LeafIssuing, servers: ServerProof, spec: LeafSpec) -> None:
-        self._issuing = issuing
-        self._servers = servers
-        self._spec = spec
-
-    async def prove(self, state: DesiredState, issuer: str) -> tuple[str, ...]:
-        """Return the servers that refused a canary of ``issuer``, with reasons."""
-        canary = await self._issuing.issue(self._spec, state, issuer)
-        return tuple(await self._servers.prove(canary))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +47,14 @@ class RotationTools:
     fleet: FleetWatch
     announcer: Announcer
     proof: CanaryProof
+    audit: AuditLog
+    when_silent: SilencePolicy = SilencePolicy.QUORUM
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    change: Change
+    done: asyncio.Future[None]
 
 
 class CaRotator:
@@ -72,146 +69,116 @@ class CaRotator:
         self._mint = tools.mint
         self._fleet = tools.fleet
         self._announcer = tools.announcer
-        self._proof = tools.proof
+        self._when_silent = tools.when_silent
+        step_tools = StepTools(tools.keeper, tools.mint, tools.proof, tools.audit)
+        self._taker = StepTaker(step_tools, acls, around, metrics)
         self._acls = acls
         self._around = around
         self._metrics = metrics
         self._root_pem = ""
         self._stored_version = -1
         self._held = ""
-        self._trust_took: dict[str, float] = {}
+        self._orders: list[_Order] = []
         self.hinted = Wakeup()
         """Set to look at once."""
 
     async def run(self) -> None:
-        """Reconcile for ever."""
+        """Reconcile for ever, as long as this process holds the lease; else watch the lease."""
         self._root_pem = await self._mint.fetch_root()
         await self._keeper.load()
+        await self._acls.settled()
         while True:
-            moved = await self._reconcile()
-            self._around.health.beat(self.name, self._held)
-            if not moved:
-                await self.hinted.wait(self._pause_s())
+            if await self._may_act():
+                moved = await self._reconcile()
+                self._around.health.beat(self.name, self._held)
+                if moved:
+                    continue
+            await self.hinted.wait(self._pause_s())
+
+    async def order(self, change: Change) -> None:
+        """Have ``change`` applied to the journal between two looks, and wait until it is.
+
+        Raises:
+            StaleWriteError: another replica holds the lease; it is the one to ask.
+            SvcError: ``change`` was refused, or it is not known whether it was written.
+        """
+        order = _Order(change, asyncio.get_running_loop().create_future())
+        self._orders.append(order)
+        self.hinted.set()
+        await order.done
 
     async def _reconcile(self) -> bool:
+        await self._follow_orders()
         await self._follow_acl()
         await self._store_desired()
         fleet = await self._fleet.observe() or Fleet(())
         now = self._around.clock.now()
-        step = plan(self._keeper.journal, fleet, now, self._around.profile)
+        step = plan(self._keeper.journal, fleet, now, self._around.profile, self._when_silent)
         if step is None or isinstance(step, Hold):
             self._note_held(step.reason if step else "")
             return False
         try:
-            moved = await self._take(step, now)
+            refused = await self._taker.take(step, self._root_pem)
         except SvcError:
             self._metrics.failed.inc()
             raise
-        if moved:
-            self._note_held("")
+        self._note_held(refused)
         await self._store_desired()
-        return moved
+        return not refused
+
+    async def _may_act(self) -> bool:
+        try:
+            is_holder = await self._keeper.hold()
+        except SecretStoreError as err:
+            # Asked again at this loop's own pace, so that it goes on soon after the return.
+            self._metrics.failed.inc()
+            self._note_held(str(err))
+            self._around.health.fail(self.name, str(err))
+            return False
+        if not is_holder:
+            self._stand_by()
+        return is_holder
+
+    def _stand_by(self) -> None:
+        holder = self._keeper.journal.lease.holder
+        self._stored_version = -1
+        self._note_held("")
+        self._around.health.beat(self.name, f"standing by: {holder} holds the lease")
+        while self._orders:
+            order = self._orders.pop(0)
+            _fail(order, StaleWriteError(f"{holder} holds the lease"))
+
+    async def _follow_orders(self) -> None:
+        while self._orders:
+            order = self._orders.pop(0)
+            try:
+                changed, note = order.change(self._keeper.journal)
+                if changed != self._keeper.journal:
+                    await self._keeper.write(changed, note)
+            except SvcError as err:
+                _fail(order, err)
+                if isinstance(err, StaleWriteError):
+                    raise
+            else:
+                if not order.done.done():
+                    order.done.set_result(None)
 
     async def _follow_acl(self) -> None:
-        digest = acl_digest(self._acls.current)
+        digest = acl_digest(self._acls.current, self._acls.revoked)
         journal = self._keeper.journal
         if journal.active is not None and journal.grants_digest != digest:
-            await self._keeper.write(journal.with_grants(digest))
+            changed = journal.with_grants(digest)
+            revoked = ", ".join(sorted(self._acls.revoked))
+            facts = {"version": str(changed.version), "revoked": revoked}
+            await self._keeper.write(changed, Note("grants.changed", digest, facts))
 
     async def _store_desired(self) -> None:
         journal = self._keeper.journal
         if journal.active is None or journal.version <= self._stored_version:
             return
-        state = desired_state(journal, self._acls.current, self._root_pem, self._around)
+        state = desired_state(journal, self._acls, self._root_pem, self._around)
         await self._announcer.store(state)
         self._stored_version = state.version
-
-    async def _take(self, step: Step, now: datetime) -> bool:
-        journal = self._keeper.journal
-        match step:
-            case ca_rotation.Plan(epoch):
-                self._metrics.attempts.inc()
-                await self._keeper.write(journal.planned(epoch, now=now))
-            case ca_rotation.Mint(name):
-                await self._mint_issuer(journal, name)
-            case ca_rotation.MarkTrusted(name):
-                await self._mark_trusted(journal, name, now)
-            case ca_rotation.Activate(name, proven):
-                return await self._activate(journal, name, proven=proven)
-            case _:
-                await self._put_away(step, journal, now)
-        return True
-
-    async def _put_away(self, step: Step, journal: Journal, now: datetime) -> None:
-        match step:
-            case ca_rotation.MarkDrained(name):
-                await self._mark_drained(journal, name, now)
-            case ca_rotation.Kick(name):
-                await self._keeper.write(journal.with_kicked(name))
-                log.warning("issuer.kicked", issuer=name)
-            case ca_rotation.Retire(name):
-                await self._keeper.write(journal.retired(name, now=now))
-                log.info("issuer.retired", issuer=name)
-            case ca_rotation.Remove(name):
-                await self._mint.remove(name)
-                await self._keeper.write(journal.removed(name))
-                log.info("issuer.removed", issuer=name)
-
-    async def _mint_issuer(self, journal: Journal, name: str) -> None:
-        began = self._around.clock.monotonic()
-        minted = await self._mint.mint(name)
-        now = self._around.clock.now()
-        await self._keeper.write(
-            journal.staged(
-                name,
-                pem=minted.pem,
-                route_pem=minted.route_pem,
-                not_after=minted.not_after,
-                now=now,
-            )
-        )
-        elapsed = self._around.clock.monotonic() - began
-        self._metrics.generation.observe(elapsed)
-        log.info("issuer.staged", issuer=name, elapsed_ms=round(elapsed * 1000, 1))
-
-    async def _mark_trusted(self, journal: Journal, name: str, now: datetime) -> None:
-        took = (now - journal.issuer(name).since).total_seconds()
-        self._trust_took[name] = took
-        await self._keeper.write(journal.moved(name, IssuerState.TRUSTED, now=now))
-        log.info("issuer.trusted", issuer=name, elapsed_ms=round(took * 1000, 1))
-
-    async def _activate(self, journal: Journal, name: str, *, proven: bool) -> bool:
-        if proven:
-            # The acknowledgements were just recounted; now every server has to show it itself.
-            state = desired_state(journal, self._acls.current, self._root_pem, self._around)
-            failures = await self._proof.prove(state, name)
-            if failures:
-                self._note_held(f"canary of {name} refused: {'; '.join(failures)}")
-                return False
-        await self._keeper.write(journal.activated(name, now=self._around.clock.now()))
-        self._metrics.current_epoch.set(journal.issuer(name).epoch)
-        log.info("issuer.activated", issuer=name, proven=proven)
-        return True
-
-    async def _mark_drained(self, journal: Journal, name: str, now: datetime) -> None:
-        await self._keeper.write(journal.moved(name, IssuerState.DRAINED, now=now))
-        active = journal.active
-        log.info("issuer.drained", issuer=name)
-        if active is None or len(journal.in_state(IssuerState.DRAINING)) > 1:
-            return
-        drained_took = (now - active.since).total_seconds()
-        elapsed = drained_took + self._trust_took.pop(active.name, 0.0)
-        self._metrics.success.inc()
-        self._metrics.end_to_end.observe(elapsed)
-        self._metrics.last_success.set(now.timestamp())
-        log.info(
-            "ca.rotated",
-            epoch=active.epoch,
-            issuer=active.name,
-            boundary_at=active.since.isoformat(),
-            completed_at=now.isoformat(),
-            elapsed_ms=round(elapsed * 1000, 1),
-        )
 
     def _note_held(self, reason: str) -> None:
         self._metrics.held.set(1 if reason else 0)
@@ -220,8 +187,13 @@ class CaRotator:
         self._held = reason
 
     def _pause_s(self) -> float:
-        if self._held:
+        if self._held and self._keeper.is_holder:
             return _LOOK_CLOSELY_S
         now = self._around.clock.now()
         deadline = next_deadline(self._keeper.journal, now, self._around.profile)
         return min(max((deadline - now).total_seconds(), 0.005), _LOOK_AGAIN_S)
+
+
+def _fail(order: _Order, err: SvcError) -> None:
+    if not order.done.done():
+        order.done.set_exception(err)

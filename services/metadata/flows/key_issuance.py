@@ -1,9 +1,12 @@
 """Making keys before they are needed, and storing them before anyone gets them.
 
 A generation is stored wrapped, with check-and-set: a restart, or a second replica, serves the same
-bytes under the same ids.
+bytes under the same ids. Each says which rights its keys were made for, so a right that was
+withdrawn rolls them even when the authority died right after it had seen the change.
 """
 
+import asyncio
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -11,7 +14,10 @@ import structlog
 
 from services.metadata.domain import key_generations
 from services.metadata.domain.key_generations import KEPT_EPOCHS, KeyGeneration
+from services.metadata.domain.key_ledger import KeyLedger, KeySnapshot, mark_of
 from services.metadata.flows.acl_following import AclSource
+from services.metadata.flows.instance_keys import InstanceKeys
+from services.metadata.flows.ledger_keeping import LedgerKeeper
 from services.metadata.ports import KeyWrap
 from svc_core.domain.acl import Acl
 from svc_core.domain.epochs import Epoch
@@ -30,18 +36,30 @@ class KeyIssuance:
     name: Final = "key_issuance"
 
     def __init__(
-        self, store: SecretStore, wrap: KeyWrap, acls: AclSource, around: Surroundings
+        self,
+        store: SecretStore,
+        wrap: KeyWrap,
+        ledgers: LedgerKeeper,
+        instances: InstanceKeys,
+        acls: AclSource,
+        around: Surroundings,
     ) -> None:
         self._store = store
         self._wrap = wrap
+        self.ledgers = ledgers
+        """What replicas agree on; read at every pull too."""
+        self._instances = instances
         self._acls = acls
         self._around = around
         self._generations: dict[int, KeyGeneration] = {}
-        self._issued_for: Acl | None = None
+        self._seen: tuple[int, str] | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self.snapshot: KeySnapshot | None = None
+        """What bundles are made from; None before the first keys."""
         self.issued = Wakeup()
-        """Set whenever a generation was added."""
+        """Set whenever there is another snapshot."""
         self.hinted = Wakeup()
-        """Set when the ACL has changed: new topics need keys of the running epochs."""
+        """Set when the rights have changed, or a roll was ordered."""
 
     @property
     def generations(self) -> tuple[KeyGeneration, ...]:
@@ -53,59 +71,112 @@ class KeyIssuance:
         """Key epoch of the newest generation, or -1 before the first."""
         return max(self._generations, default=-1)
 
+    @property
+    def sealing(self) -> tuple[KeyGeneration, ...]:
+        """The generations of this epoch and, in its lead, of the next: what seals from now on."""
+        current = self._around.profile.keys.current(self._around.clock.now()).number
+        return tuple(g for g in self.generations if g.epoch.number >= current)
+
     async def run(self) -> None:
-        """Issue at the beginning of every lead; for ever."""
+        """Issue at the beginning of every lead, and whenever rights change; for ever."""
         schedule = self._around.profile.keys
         while True:
-            await self._issue_due()
+            await self.catch_up()
             self._around.health.beat(self.name, f"key epoch {self.newest_epoch}")
             now = self._around.clock.now()
             lead_begins = schedule.starts(schedule.due(now).next()) - schedule.lead
             await self.hinted.wait(max((lead_begins - now).total_seconds(), 0.0) + 0.01)
 
-    async def _issue_due(self) -> None:
+    async def catch_up(self) -> KeySnapshot:
+        """Bring store, ledger and snapshot to what is wanted now, and return the snapshot.
+
+        Raises:
+            SecretStoreError: OpenBao does not answer; what is at hand stays at hand.
+        """
+        async with self._one_at_a_time:
+            while True:
+                ledger = await self.ledgers.load()
+                self._acls.withhold(ledger.revoked)
+                self._instances.refuse(ledger.refused)
+                acl, mark = self._acls.current, mark_of(self._acls.current, ledger)
+                await self._issue_due(acl, ledger, mark)
+                issued = partial(KeyLedger.issued, newest=self.newest_epoch, mark=mark)
+                after = await self.ledgers.change(issued)
+                if mark_of(acl, after) == mark:
+                    break
+            self._seen = after.version, mark
+            snapshot = self._taken_over(KeySnapshot(after, acl, self.generations))
+            await self._remove_before(self._oldest())
+            return snapshot
+
+    def _taken_over(self, snapshot: KeySnapshot) -> KeySnapshot:
+        is_news = self.snapshot is None or snapshot.version != self.snapshot.version
+        self.snapshot = snapshot
+        if is_news:
+            self.issued.set()
+        return snapshot
+
+    def _oldest(self) -> int:
+        current = self._around.profile.keys.current(self._around.clock.now())
+        return max(0, current.number - KEPT_EPOCHS + 1)
+
+    async def _issue_due(self, acl: Acl, ledger: KeyLedger, mark: str) -> None:
         schedule = self._around.profile.keys
         now = self._around.clock.now()
         newest, current = schedule.due(now), schedule.current(now)
-        oldest = max(0, current.number - KEPT_EPOCHS + 1)
-        acl, added = self._acls.current, False
+        oldest = self._oldest()
+        is_seen = self._seen == (ledger.version, mark)
         for number in range(oldest, newest.number + 1):
+            if is_seen and number in self._generations:
+                continue
             # An epoch that has passed is served if it was ever made, never made afterwards.
-            may_make = number >= current.number
-            if number not in self._generations or (may_make and acl is not self._issued_for):
-                generation = await self._ensure(Epoch(number), make=may_make)
-                if generation is not None:
-                    self._generations[number] = generation
-                    added = True
-        self._issued_for = acl
+            generation = await self._ensure(
+                Epoch(number), acl, ledger, may_make=number >= current.number
+            )
+            if generation is not None:
+                self._generations[number] = generation
         for number in [n for n in self._generations if n < oldest]:
             del self._generations[number]
-        if added:
-            self.issued.set()
-        await self._remove_before(oldest)
 
-    async def _ensure(self, epoch: Epoch, *, make: bool) -> KeyGeneration | None:
+    async def _ensure(
+        self, epoch: Epoch, acl: Acl, ledger: KeyLedger, *, may_make: bool
+    ) -> KeyGeneration | None:
         path = f"{KEYS_PATH}/{epoch.number}"
         while True:
             stored = await self._store.fetch(path)
-            if stored is None and not make:
+            if stored is not None:
+                found = await self._unwrapped(epoch, stored.data.get("wrapped"))
+            elif may_make:
+                algorithm = self._around.crypto.messages.algorithms.use.value
+                found = KeyGeneration(epoch, {}, {}, algorithm, rolls=ledger.rolls)
+            else:
                 return None
-            found = (
-                KeyGeneration(epoch, {}, {}, self._around.crypto.messages.algorithms.use.value)
-                if stored is None
-                else await self._unwrapped(epoch, stored.data.get("wrapped"))
+            wanted = (
+                found.caught_up(acl, self._around.entropy, rolls=ledger.rolls)
+                if may_make
+                else found.limited_to(acl)
             )
-            complete = found.completed(self._acls.current, self._around.entropy) if make else found
-            if complete is found:
+            if wanted is found:
                 return found
-            version = 0 if stored is None else stored.version
-            document = {"wrapped": await self._wrapped(complete)}
+            document = {"wrapped": await self._wrapped(wanted)}
             try:
-                await self._store.store(path, document, expected_version=version)
+                await self._store.store(
+                    path, document, expected_version=0 if stored is None else stored.version
+                )
             except StaleWriteError:
                 continue
-            log.info("keys.issued", epoch=epoch.number, topics=len(complete.topics))
-            return complete
+            self._report(found, wanted)
+            return wanted
+
+    def _report(self, before: KeyGeneration, after: KeyGeneration) -> None:
+        rolled = [t for t, keys in before.topics.items() if len(after.topics[t]) > len(keys)]
+        if rolled:
+            log.info("keys.rolled", epoch=after.epoch.number, topics=sorted(rolled))
+        if after.topics.keys() != before.topics.keys() or not before.seeds:
+            log.info("keys.issued", epoch=after.epoch.number, topics=len(after.topics))
+        withdrawn = sorted(before.seeds.keys() - after.seeds.keys())
+        if withdrawn:
+            log.info("keys.withdrawn", epoch=after.epoch.number, services=withdrawn)
 
     async def _wrapped(self, generation: KeyGeneration) -> str:
         return await self._wrap.wrap(msgspec.json.encode(key_generations.encode(generation)))

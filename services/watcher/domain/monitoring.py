@@ -75,6 +75,11 @@ def read_reload_error(raw: bytes) -> str:
     )
 
 
+def service_of(connection: LiveConnection) -> str:
+    """Return the last part of the user's SPIFFE id: the service, or another account."""
+    return connection.user.rpartition("/sa/")[2]
+
+
 def issuer_of(connection: LiveConnection, issuers: Mapping[str, str]) -> str:
     """Return the issuer's name by its certificate's fingerprint, or ``?``."""
     for fingerprint in connection.fingerprints[1:]:

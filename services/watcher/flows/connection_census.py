@@ -1,8 +1,8 @@
 """Counting live connections by issuer, and cutting those that may be no more.
 
-These are the ones whose issuer the desired state names, and those whose issuer is not trusted: a
-server looks at certificates in the handshake only, so trust that was withdrawn would go on in what
-was connected before. A connection that does not show who signed its leaf is one of them.
+These are the ones whose issuer or user the desired state names, and those whose issuer is not
+trusted: a server looks at certificates in the handshake only, so trust that was withdrawn would go
+on in what was connected before. A connection that does not show who signed its leaf is one of them.
 """
 
 import asyncio
@@ -12,7 +12,12 @@ from typing import Final
 
 import structlog
 
-from services.watcher.domain.monitoring import LiveConnection, count_by_issuer, issuer_of
+from services.watcher.domain.monitoring import (
+    LiveConnection,
+    count_by_issuer,
+    issuer_of,
+    service_of,
+)
 from services.watcher.ports import SystemAccount
 from svc_core.crypto.certificates import fingerprint
 from svc_core.domain.desired import DesiredState
@@ -88,7 +93,7 @@ class ConnectionCensus:
     def _is_over(self, server_id: str, connection: LiveConnection, desired: DesiredState) -> bool:
         """Say whether a connection must be cut: named, or untrusted and not because we are late."""
         issuer, found = issuer_of(connection, self._names), (server_id, connection.cid)
-        if issuer in desired.kicked_issuers:
+        if issuer in desired.kicked_issuers or service_of(connection) in desired.revoked:
             return True
         if desired.issuer(issuer) is not None or not connection.user:
             # Without a user it is still shaking hands, and the server looks at it itself.

@@ -7,6 +7,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 RELOADS: Final = "ca_rotation_sighup_total"
 RELOADS_SUCCESS: Final = "ca_rotation_sighup_success_total"
 RELOADS_FAILED: Final = "ca_rotation_sighup_failed_total"
+PODS: Final = "ca_rotation_sighup_pods_total"
+PODS_SUCCESS: Final = "ca_rotation_sighup_pods_success_total"
+PODS_FAILED: Final = "ca_rotation_sighup_pods_failed_total"
 ORCHESTRATION: Final = "ca_rotation_orchestration_duration_seconds"
 PROPAGATION: Final = "ca_rotation_secret_propagation_seconds"
 
@@ -21,6 +24,14 @@ class ReloadMetrics:
         self._total = Counter(RELOADS, "Server reloads that were asked for.", registry=registry)
         self._success = Counter(RELOADS_SUCCESS, "Reloads that were verified.", registry=registry)
         self._failed = Counter(RELOADS_FAILED, "Reloads that were not.", registry=registry)
+        # The same numbers under the other names that the prototype's documents give them.
+        self._pods = Counter(PODS, "The same as " + RELOADS + ".", registry=registry)
+        self._pods_success = Counter(
+            PODS_SUCCESS, "The same as " + RELOADS_SUCCESS + ".", registry=registry
+        )
+        self._pods_failed = Counter(
+            PODS_FAILED, "The same as " + RELOADS_FAILED + ".", registry=registry
+        )
         self.orchestration = Histogram(
             ORCHESTRATION,
             "Time from a new version to every server verified.",
@@ -36,5 +47,6 @@ class ReloadMetrics:
 
     def reloaded(self, *, error: str) -> None:
         """Count one reload by its outcome."""
-        self._total.inc()
-        (self._failed if error else self._success).inc()
+        failed, success = (self._failed, self._pods_failed), (self._success, self._pods_success)
+        for counter in (self._total, self._pods, *(failed if error else success)):
+            counter.inc()

@@ -18,7 +18,7 @@ from nats.aio.subscription import Subscription
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StreamConfig
 
 from devstack.children import Program
 from devstack.conditions import wait_until
@@ -29,13 +29,22 @@ from devstack.processes import open_supervisor
 from devstack.programs import find_nats_server
 from devstack.registry import Registry
 from svc_core.adapters.files import publish_directory
-from svc_core.domain.identity import AUTHCONTROLLER, CANARY, GATEKEEPER, METADATA, WATCHER_SYS
+from svc_core.domain.identity import (
+    AUTHCONTROLLER,
+    CANARY,
+    GATEKEEPER,
+    METADATA,
+    OPERATOR,
+    WATCHER_SYS,
+)
 from svc_core.domain.subjects import DURABLES, STREAMS
 from tests.integration.background import complete
 from tests.integration.bare_stack import DEPLOYMENT, RunningCluster
 
 PATIENCE_S = 0.4
 ELECTION_S = 30.0
+DECLARED_DIFFERENTLY = 10058
+"""A test before this one declared it as Metadata does, which is good enough."""
 
 
 class User:
@@ -113,11 +122,12 @@ async def declare(cluster: RunningCluster) -> None:
                 subjects=list(spec.subjects),
                 retention=RetentionPolicy.LIMITS,
                 max_bytes=spec.max_bytes,
+                discard=DiscardPolicy.NEW if spec.keeps_old else DiscardPolicy.OLD,
                 max_msg_size=spec.max_message,
                 max_msgs_per_subject=spec.max_per_subject,
                 num_replicas=3,
                 allow_direct=True,
-                deny_delete=True,
+                deny_delete=not spec.deletable,
                 deny_purge=True,
             )
             while True:
@@ -126,6 +136,10 @@ async def declare(cluster: RunningCluster) -> None:
                     break
                 except (NatsTimeoutError, nats.js.errors.ServiceUnavailableError):
                     continue
+                except nats.js.errors.BadRequestError as err:
+                    if err.err_code != DECLARED_DIFFERENTLY:
+                        raise
+                    break
         for durable in DURABLES:
             await js.add_consumer(
                 durable.stream,
@@ -243,6 +257,10 @@ async def test_a_bundle_request_is_answered_across_accounts(declared: RunningClu
         "metadata.bundle-push.svc-authcontroller",
         "gatekeeper.responder",
         "dlq.authcontroller",
+        "dlq.operator",
+        "$JS.API.DIRECT.GET.DEAD_LETTERS",
+        "$JS.API.STREAM.MSG.GET.DEAD_LETTERS",
+        "$JS.API.STREAM.MSG.DELETE.DEAD_LETTERS",
         "$KV.rotation-status.watcher.i1",
         "$JS.API.CONSUMER.MSG.NEXT.AUTH_STREAM.auth-requests",
         "$JS.API.CONSUMER.CREATE.GATEKEEPER_STREAM.gatekeeper-responder-consumer",
@@ -302,6 +320,41 @@ async def test_metadata_may_neither_delete_nor_purge(declared: RunningCluster) -
         assert await metadata.is_refused("$JS.API.STREAM.DELETE.AUTH_STREAM")
         assert await metadata.is_refused("$JS.API.STREAM.PURGE.AUTH_STREAM")
         assert await metadata.is_refused("$KV.rotation-status.watcher.i1")
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "dlq.gatekeeper",
+        "metadata.client.ca-cert",
+        "metadata.bundle-pull.svc-metadata",
+        "metadata.bundle-push.svc-gatekeeper",
+        "$KV.rotation-status.operator.i1",
+        "$JS.API.DIRECT.GET.AUTH_STREAM",
+        "$JS.API.STREAM.MSG.GET.AUTH_STREAM",
+        "$JS.API.STREAM.MSG.DELETE.AUTH_STREAM",
+        "$JS.API.STREAM.PURGE.DEAD_LETTERS",
+        "$JS.API.STREAM.DELETE.DEAD_LETTERS",
+        "$JS.API.STREAM.UPDATE.DEAD_LETTERS",
+        "$JS.API.CONSUMER.CREATE.DEAD_LETTERS",
+        "$JS.API.CONSUMER.MSG.NEXT.AUTH_STREAM.auth-requests",
+        "$JS.ACK.AUTH_STREAM.auth-requests.1.1.1.1.0",
+        "$SYS.REQ.SERVER.PING.VARZ",
+    ],
+)
+async def test_the_operator_may_not_publish_beyond_its_letters(
+    declared: RunningCluster, subject: str
+) -> None:
+    async with connected(declared, OPERATOR) as operator:
+        assert await operator.is_refused(subject)
+
+
+@pytest.mark.parametrize("subject", ["auth.auth-request", "dlq.>", "metadata.>", "_INBOX.>", ">"])
+async def test_the_operator_hears_nothing_but_its_answers(
+    declared: RunningCluster, subject: str
+) -> None:
+    async with connected(declared, OPERATOR) as operator:
+        assert await operator.may_not_hear(subject)
 
 
 async def test_watcher_sys_reloads_every_server_and_nothing_else(declared: RunningCluster) -> None:

@@ -101,7 +101,7 @@ def test_every_certificate_role_is_strict() -> None:
         assert role["no_store"] is True, path
         assert role["not_before_duration"] == "67s", path
         assert role["max_ttl"] == "75s", path
-    assert len(spec.roles) == 12
+    assert len(spec.roles) == 13
 
 
 def test_another_profile_or_policy_is_another_set_up() -> None:

@@ -8,18 +8,24 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from services.metadata.domain import journal as journal_codec
+from services.metadata.domain import journal_codec
 from services.metadata.domain.issuers import IssuerState
 from services.metadata.domain.journal import Journal
+from services.metadata.domain.lease import LeaseTimes
 from services.metadata.flows.acl_following import AclSource
 from services.metadata.flows.announcing import Announcer, Streams
+from services.metadata.flows.audit_keeping import AuditLog
+from services.metadata.flows.bundle_announcing import BundleAnnouncer
 from services.metadata.flows.bundle_responder import BundleResponder
-from services.metadata.flows.ca_rotation import CanaryProof, CaRotator, RotationTools
+from services.metadata.flows.ca_rotation import CaRotator, RotationTools
 from services.metadata.flows.fleet_watching import FleetWatch
 from services.metadata.flows.instance_keys import InstanceKeys
 from services.metadata.flows.journal_keeping import JournalKeeper
 from services.metadata.flows.key_issuance import KeyIssuance
+from services.metadata.flows.ledger_keeping import LedgerKeeper
 from services.metadata.flows.rotation_metrics import IssuanceMetrics
+from services.metadata.flows.step_taking import CanaryProof
+from services.metadata.ports import IssuerMint
 from svc_core.crypto import contexts
 from svc_core.crypto.signing import Algorithm, Signer
 from svc_core.domain.desired import DesiredState
@@ -42,9 +48,10 @@ from svc_core.domain.subjects import (
     status_key,
 )
 from svc_core.domain.tls import TlsMaterial
-from svc_core.errors import BusError, SecretStoreError
+from svc_core.errors import BusError
 from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec
 from svc_core.flows.statements import Author
+from svc_core.ports.secret_store import SecretStore
 from svc_core.runtime.supervision import Loop, run_until
 from svc_core.runtime.surroundings import Surroundings
 from svc_core.runtime.wakeup import Wakeup
@@ -127,11 +134,14 @@ class Authority:
     metrics: IssuanceMetrics
     own_follower: Wakeup
     registry: CollectorRegistry
+    instances: InstanceKeys
+    ledgers: LedgerKeeper
+    teller: BundleAnnouncer
 
     @property
     def loops(self) -> tuple[Loop, ...]:
         """Everything the authority runs."""
-        return (self.rotator, self.keys, self.announcer, self.responder)
+        return (self.rotator, self.keys, self.announcer, self.responder, self.teller)
 
     def count(self, name: str) -> float:
         """Return the value of one metric."""
@@ -148,6 +158,7 @@ class World:
     proof: ScriptedProof = field(default_factory=ScriptedProof)
     wrap: MemoryKeyWrap = field(default_factory=MemoryKeyWrap)
     author: Author = field(default_factory=make_author)
+    lease: LeaseTimes = field(default_factory=lambda: LeaseTimes.of(DEMO))
 
     def __post_init__(self) -> None:
         self.store = MemorySecretStore(mishaps=self.mishaps)
@@ -157,13 +168,20 @@ class World:
         self.acls = AclSource(make_acl())
         self.around: Surroundings = make_surroundings(self.clock)
 
-    def start(self, holder: str = "metadata-1") -> Authority:
-        """Return a new process of the authority."""
+    def start(
+        self,
+        holder: str = "metadata-1",
+        *,
+        store: SecretStore | None = None,
+        mint: IssuerMint | None = None,
+    ) -> Authority:
+        """Return a new process of the authority, with its own view of store and mint if given."""
+        store, mint = store or self.store, mint or self.mint
         own_follower, registry = Wakeup(), CollectorRegistry()
-        instances = InstanceKeys(self.store, self.clock)
+        instances = InstanceKeys(store, self.clock)
         fleet = FleetWatch(self.bus, instances, self.around)
         announcer = Announcer(
-            self.store,
+            store,
             self.bus,
             self.author,
             Streams(self.declaration, 3),
@@ -172,15 +190,29 @@ class World:
         )
         spec = LeafSpec(CANARY, (Deployment().spiffe_id(CANARY),))
         proof = CanaryProof(LeafIssuing(self.leaves, self.around), self.proof, spec)
-        keeper = JournalKeeper(self.store, holder)
+        audit = AuditLog(store, self.author, self.clock)
+        keeper = JournalKeeper(store, holder, audit, self.clock, self.lease)
         metrics = IssuanceMetrics(registry)
-        tools = RotationTools(keeper, self.mint, fleet, announcer, proof)
-        keys = KeyIssuance(self.store, self.wrap, self.acls, self.around)
+        tools = RotationTools(keeper, mint, fleet, announcer, proof, audit)
+        ledgers = LedgerKeeper(store)
+        keys = KeyIssuance(store, self.wrap, ledgers, instances, self.acls, self.around)
         rotator = CaRotator(tools, self.acls, self.around, metrics)
         responder = BundleResponder(self.bus, keys, instances, self.acls, self.author, self.around)
+        teller = BundleAnnouncer(keys, self.bus, self.author, self.around)
         self.acls.wake(rotator.hinted, keys.hinted)
         return Authority(
-            keeper, fleet, announcer, rotator, keys, responder, metrics, own_follower, registry
+            keeper,
+            fleet,
+            announcer,
+            rotator,
+            keys,
+            responder,
+            metrics,
+            own_follower,
+            registry,
+            instances,
+            ledgers,
+            teller,
         )
 
     async def adopt(self, journal: Journal) -> None:
@@ -224,6 +256,8 @@ class Follower:
     is_moving: bool = True
     server_error: str = ""
     """Of the third server, for Watcher."""
+    stuck_at: int | None = None
+    """The version that the third server does not get beyond."""
     version: int = 0
     issuer: str = ""
     sent: int = 0
@@ -279,9 +313,10 @@ class Follower:
     def status(self) -> InstanceStatus:
         """Return the status as of now."""
         servers = tuple(
-            ServerStatus(name, self.version, self.issuer, self.server_error if name == "n3" else "")
-            for name in NODES
+            ServerStatus(name, self.version, self.issuer) for name in NODES if name != "n3"
         )
+        reached = self.version if self.stuck_at is None else self.stuck_at
+        servers += (ServerStatus("n3", reached, self.issuer, self.server_error),)
         is_watcher = self.service == WATCHER
         return make_status(
             service=self.service,
@@ -294,9 +329,13 @@ class Follower:
         )
 
 
+class KilledError(Exception):
+    """What a process that is killed sees: nothing it could act upon."""
+
+
 @dataclass
 class Mortal:
-    """A process of the authority that dies of every failure and is started anew."""
+    """A process of the authority that is killed and started anew."""
 
     world: World
     name: Final = "mortal"
@@ -307,7 +346,7 @@ class Mortal:
         while True:
             try:
                 await self.world.start().rotator.run()
-            except SecretStoreError:
+            except KilledError:
                 self.deaths += 1
 
 

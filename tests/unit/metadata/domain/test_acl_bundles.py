@@ -5,10 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 
-from services.metadata.domain.key_generations import (
-    KeyGeneration,
-    assemble_ring,
-)
+from services.metadata.domain.key_generations import KeyGeneration, data_rights
+from services.metadata.domain.key_rings import assemble_ring
 from svc_core.domain.acl import Acl
 from svc_core.domain.acl_diff import diff_acls
 from svc_core.domain.epochs import EpochSchedule
@@ -16,7 +14,7 @@ from svc_core.domain.identity import ServiceName
 from svc_core.domain.keys import KeyRing
 from svc_core.domain.profiles import PROFILES
 from svc_core.domain.secrets import SecretBytes
-from tests.builders import fixed_bytes
+from tests.builders import fixed_bytes, seeded_entropy
 from tests.unit.svc_core.domain.acl_examples import SERVICES, TOPICS, acls
 
 PROFILE = PROFILES["demo"]
@@ -24,7 +22,7 @@ SCHEDULE: EpochSchedule = PROFILE.keys
 NOW = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=1)
 BEFORE = KeyGeneration(
     SCHEDULE.current(NOW),
-    {topic: SecretBytes(fixed_bytes(topic)) for topic in TOPICS},
+    {topic: (SecretBytes(fixed_bytes(topic)),) for topic in TOPICS},
     {service: SecretBytes(fixed_bytes(service)) for service in SERVICES},
 )
 
@@ -49,11 +47,16 @@ def ring(service: ServiceName, acl: Acl, generation: KeyGeneration) -> KeyRing:
     return assemble_ring(service, acl, [generation], SCHEDULE, public_of)
 
 
+def followed(before: Acl, after: Acl) -> KeyGeneration:
+    """Return what becomes of keys made for ``before`` when ``after`` takes its place."""
+    made = replace(BEFORE, permissions=data_rights(before))
+    return made.caught_up(after, seeded_entropy())
+
+
 @given(acls, acls)
 def test_who_is_not_affected_has_the_same_bundle(before: Acl, after: Acl) -> None:
     diff = diff_acls(before, after)
-    rolled = {topic: SecretBytes(fixed_bytes(f"{topic} again")) for topic in diff.topics_to_roll}
-    generation = replace(BEFORE, topics={**BEFORE.topics, **rolled})
+    generation = followed(before, after)
 
     for service in before.services.keys() & after.services.keys():
         same = content(service, before, BEFORE) == content(service, after, generation)
@@ -62,16 +65,13 @@ def test_who_is_not_affected_has_the_same_bundle(before: Acl, after: Acl) -> Non
 
 
 @given(acls, acls)
-def test_nobody_keeps_a_key_that_is_used_after_a_right_was_withdrawn(
-    before: Acl, after: Acl
-) -> None:
-    diff = diff_acls(before, after)
-    rolled = {topic: SecretBytes(fixed_bytes(f"{topic} again")) for topic in diff.topics_to_roll}
-    generation = replace(BEFORE, topics={**BEFORE.topics, **rolled})
-    used = {
-        key.secret.reveal()
-        for service in after.services
-        for key in ring(service, after, generation).topics.values()
+def test_nobody_holds_a_key_that_seals_after_a_right_was_withdrawn(before: Acl, after: Acl) -> None:
+    generation = followed(before, after)
+    epoch = generation.epoch
+    sealing = {
+        ring(service, after, generation).sealing_key(topic, epoch=epoch, now=NOW).secret.reveal()
+        for service, permissions in data_rights(after).services.items()
+        for topic in permissions.publish
     }
 
     for service in before.services:
@@ -79,4 +79,13 @@ def test_nobody_keeps_a_key_that_is_used_after_a_right_was_withdrawn(
             key.topic: key.secret.reveal() for key in ring(service, before, BEFORE).topics.values()
         }
         has = set(ring(service, after, generation).permissions)
-        assert {topic for topic in held.keys() - has if held[topic] in used} == set()
+        assert {topic for topic in held.keys() - has if held[topic] in sealing} == set()
+
+
+@given(acls, acls)
+def test_a_topic_on_which_nobody_lost_a_right_keeps_its_keys(before: Acl, after: Acl) -> None:
+    kept = set(TOPICS) - set(diff_acls(before, after).topics_to_roll)
+
+    generation = followed(before, after)
+
+    assert {t for t in TOPICS if generation.topics[t] is BEFORE.topics[t]} == kept

@@ -5,7 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from services.metadata.domain.ca_rotation import (
+from services.metadata.domain.ca_rotation import next_deadline, plan
+from services.metadata.domain.fleet import Fleet
+from services.metadata.domain.issuers import IssuerState
+from services.metadata.domain.journal import Journal
+from services.metadata.domain.rotation_steps import (
     Activate,
     Hold,
     Kick,
@@ -16,12 +20,8 @@ from services.metadata.domain.ca_rotation import (
     Remove,
     Retire,
     Step,
-    next_deadline,
-    plan,
+    Withdraw,
 )
-from services.metadata.domain.fleet import Fleet
-from services.metadata.domain.issuers import IssuerState
-from services.metadata.domain.journal import Journal
 from svc_core.domain.status import ServerStatus
 from tests.builders import DEMO
 from tests.unit.metadata.journals import (
@@ -105,21 +105,21 @@ def with_server(status: ServerStatus) -> Fleet:
             make_journal(active, successor),
             NOBODY,
             9 * PERIOD_S,
-            Retire(ca(1)),
+            Withdraw(ca(1)),
             id="both expired: the successor goes first",
         ),
         pytest.param(
             replace(make_journal(active), highest_epoch=EPOCH + 9),
             NOBODY,
             4 * PERIOD_S,
-            Plan(EPOCH + 10),
+            Plan(EPOCH + 9),
             id="a clock that was ahead: never below the highest epoch",
         ),
         pytest.param(
             make_journal(make_issuer(PLANNED)),
             NOBODY,
             PERIOD_S,
-            Remove(ca()),
+            Withdraw(ca()),
             id="an issuer that could not be made for a period is given up, also at first boot",
         ),
         pytest.param(
@@ -152,7 +152,7 @@ def with_server(status: ServerStatus) -> Fleet:
             make_journal(active, make_issuer(PLANNED, 1, since=LEAD_S)),
             QUIET,
             LEAD_S + PERIOD_S,
-            Remove(ca(1)),
+            Withdraw(ca(1)),
             id="a successor that could not be made for a period is given up",
         ),
         pytest.param(
@@ -189,7 +189,7 @@ def with_server(status: ServerStatus) -> Fleet:
             ),
             make_fleet(2),
             100,
-            Retire(ca(1)),
+            Withdraw(ca(1)),
             id="a successor that expired before its turn is dropped",
         ),
         pytest.param(
@@ -505,7 +505,7 @@ def test_servers_have_a_version_only_if_every_one_of_them_was_verified_with_it()
 def test_an_issuer_without_a_certificate_is_not_usable() -> None:
     journal = make_journal(replace(active, not_after=None))
 
-    assert plan(journal, QUIET, at(1), DEMO) == Plan(EPOCH + 1)
+    assert plan(journal, QUIET, at(1), DEMO) == Plan(EPOCH)
 
 
 def test_every_deadline_lies_ahead() -> None:

@@ -4,7 +4,14 @@ from itertools import product
 
 import pytest
 
-from services.metadata.domain.issuers import MOVES, IssuerState, issuer_name
+from services.metadata.domain.issuers import (
+    IN_TRUST,
+    LEGAL,
+    MOVES,
+    REMOVABLE,
+    IssuerState,
+    issuer_name,
+)
 from svc_core.errors import ProtocolOrderError
 from tests.unit.metadata.journals import at, make_issuer
 
@@ -28,11 +35,33 @@ def test_an_issuer_moves_as_the_table_says_and_not_otherwise(
             issuer.moved(after, now=at(7), version=4)
 
 
-def test_every_life_ends_retired() -> None:
-    def ends(state: IssuerState) -> set[IssuerState]:
-        return set().union(*(ends(after) for after in MOVES[state])) if MOVES[state] else {state}
+def reachable(start: IssuerState) -> set[IssuerState]:
+    """Return every state a way leads to from ``start``, itself included."""
+    found, fresh = {start}, [start]
+    while fresh:
+        fresh = [after for state in fresh for after in MOVES[state] if after not in found]
+        found.update(fresh)
+    return found
 
-    assert ends(IssuerState.PLANNED) == {IssuerState.RETIRED}
+
+@pytest.mark.parametrize("state", IssuerState)
+def test_from_everywhere_a_way_leads_out_of_the_trusted_set_and_none_back(
+    state: IssuerState,
+) -> None:
+    assert reachable(state) & REMOVABLE
+    assert all(reachable(end) == {end} for end in REMOVABLE)
+
+
+def test_no_move_is_written_twice_or_leads_nowhere() -> None:
+    pairs = [(move.before, move.after) for move in LEGAL]
+
+    assert len(set(pairs)) == len(pairs)
+    assert all(before is not after for before, after in pairs)
+
+
+def test_only_an_issuer_that_nobody_can_trust_again_may_be_deleted() -> None:
+    assert not REMOVABLE & IN_TRUST
+    assert {state for state in IssuerState if not MOVES[state]} == REMOVABLE
 
 
 def test_a_name_says_epoch_and_attempt() -> None:

@@ -1,6 +1,7 @@
 """Keys of one epoch: exactly what is wanted is made, and everyone gets exactly what they may."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -13,12 +14,13 @@ from services.metadata.domain.key_generations import (
     KEY_SIZE,
     KeyGeneration,
     acl_digest,
-    assemble_ring,
     data_topics,
 )
+from services.metadata.domain.key_rings import assemble_ring
 from svc_core.domain.acl import Acl, acl_from_roles
 from svc_core.domain.epochs import Epoch
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA, WATCHER, ServiceName
+from svc_core.domain.key_states import KeyState
 from svc_core.domain.keys import KeyRing, SigningKey, TopicKey, VerifyKey, topic_key_id
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import AUTH_REQUEST, BUNDLE_PULL, RESPONDER
@@ -35,13 +37,17 @@ def public_of(algorithm: str, seed: SecretBytes) -> bytes:
 
 def revealed(generation: KeyGeneration) -> dict[str, bytes]:
     """Return every secret by what it is for; only tests may."""
-    topics = {str(topic): secret.reveal() for topic, secret in generation.topics.items()}
+    topics = {
+        f"{topic}.{n}": secret.reveal()
+        for topic, secrets in generation.topics.items()
+        for n, secret in enumerate(secrets)
+    }
     return topics | {str(service): seed.reveal() for service, seed in generation.seeds.items()}
 
 
 def complete(epoch: int = 7) -> KeyGeneration:
     entropy = seeded_entropy(b"epoch %d" % epoch)
-    return KeyGeneration(Epoch(epoch), {}, {}).completed(ACL, entropy)
+    return KeyGeneration(Epoch(epoch), {}, {}).caught_up(ACL, entropy)
 
 
 def ring(service: ServiceName, acl: Acl = ACL) -> KeyRing:
@@ -63,16 +69,16 @@ def test_a_complete_generation_is_left_as_it_is() -> None:
     def no_entropy(_size: int) -> bytes:
         raise AssertionError("nothing should be made")
 
-    assert generation.completed(ACL, no_entropy) is generation
+    assert generation.caught_up(ACL, no_entropy) is generation
 
 
 def test_what_is_added_later_leaves_what_there_was() -> None:
     few, _ = acl_from_roles(
         {"gatekeeper": {"publish": [AUTH_REQUEST]}}, known=frozenset(ACL.services)
     )
-    before = EMPTY.completed(few, seeded_entropy())
+    before = EMPTY.caught_up(few, seeded_entropy())
 
-    after = before.completed(ACL, seeded_entropy(b"later"))
+    after = before.caught_up(ACL, seeded_entropy(b"later"))
 
     assert revealed(before).items() <= revealed(after).items()
     assert set(after.topics) == data_topics(ACL)
@@ -140,6 +146,95 @@ def test_keys_live_from_their_epoch_for_four_periods() -> None:
         assert key.not_after == DEMO.keys.expires(key.epoch)
 
 
+# --- rolls --------------------------------------------------------------------------------------
+
+
+def without(service: ServiceName, verb: str) -> Acl:
+    changed = roles()
+    changed[service][verb] = [t for t in changed[service][verb] if t == BUNDLE_PULL]
+    acl, _ = acl_from_roles(changed, known=frozenset(ACL.services))
+    return acl
+
+
+def counts(generation: KeyGeneration) -> dict[str, int]:
+    return {str(topic): len(keys) for topic, keys in generation.topics.items()}
+
+
+def test_a_right_that_is_withdrawn_rolls_its_topic_and_no_other() -> None:
+    before = complete()
+
+    after = before.caught_up(without(AUTHCONTROLLER, "subscribe"), seeded_entropy(b"roll"))
+
+    assert counts(after) == {AUTH_REQUEST: 2, RESPONDER: 1}
+    assert revealed(before).items() <= revealed(after).items()
+    assert len(set(revealed(after).values())) == len(revealed(after))
+
+
+def test_a_right_that_is_granted_rolls_nothing() -> None:
+    before = EMPTY.caught_up(without(AUTHCONTROLLER, "subscribe"), seeded_entropy())
+
+    assert counts(before.caught_up(ACL, seeded_entropy(b"later"))) == counts(before)
+
+
+def test_the_same_rights_again_roll_nothing_and_the_same_loss_again_rolls_again() -> None:
+    less = without(AUTHCONTROLLER, "subscribe")
+    once = complete().caught_up(less, seeded_entropy(b"1"))
+    assert once.caught_up(less, seeded_entropy(b"2")) is once
+
+    twice = once.caught_up(ACL, seeded_entropy(b"3")).caught_up(less, seeded_entropy(b"4"))
+
+    assert counts(twice)[AUTH_REQUEST] == 3
+
+
+def test_an_ordered_roll_rolls_every_topic_once() -> None:
+    rolled = complete().caught_up(ACL, seeded_entropy(b"order"), rolls=1)
+
+    assert counts(rolled) == {AUTH_REQUEST: 2, RESPONDER: 2}
+    assert rolled.caught_up(ACL, seeded_entropy(b"again"), rolls=1) is rolled
+    assert rolled.caught_up(ACL, seeded_entropy(b"older"), rolls=0) is rolled
+
+
+def test_a_generation_that_does_not_say_for_whom_it_was_made_is_not_rolled() -> None:
+    silent = replace(complete(), permissions=None)
+
+    after = silent.caught_up(without(AUTHCONTROLLER, "subscribe"), seeded_entropy(b"roll"))
+
+    assert counts(after) == counts(silent)
+    assert after.permissions is not None
+
+
+def test_who_is_no_service_any_more_loses_its_seed_and_gets_another_when_it_comes_back() -> None:
+    changed = roles()
+    del changed[GATEKEEPER]
+    acl, _ = acl_from_roles(changed, known=frozenset(ACL.services))
+    before = complete()
+
+    gone = before.caught_up(acl, seeded_entropy(b"gone"))
+    back = gone.caught_up(ACL, seeded_entropy(b"back"))
+
+    assert GATEKEEPER not in gone.seeds
+    assert GATEKEEPER not in before.limited_to(acl).seeds
+    assert before.limited_to(ACL) is before
+    assert revealed(back)[GATEKEEPER] != revealed(before)[GATEKEEPER]
+    assert revealed(back)[AUTHCONTROLLER] == revealed(before)[AUTHCONTROLLER]
+
+
+def test_a_ring_holds_every_key_of_a_topic_and_seals_with_the_last() -> None:
+    generation = complete().caught_up(ACL, seeded_entropy(b"order"), rolls=1)
+    now = DEMO.keys.starts(generation.epoch)
+
+    keys = assemble_ring(GATEKEEPER, ACL, [generation], DEMO.keys, public_of)
+
+    ids = [topic_key_id(AUTH_REQUEST, Epoch(7), generation=n) for n in (0, 1)]
+    assert {key_id for topic, key_id in keys.topics if topic == AUTH_REQUEST} == set(ids)
+    sealing = keys.sealing_key(AUTH_REQUEST, epoch=Epoch(7), now=now)
+    assert sealing.key_id == ids[1]
+    assert sealing.secret.reveal() == revealed(generation)[f"{AUTH_REQUEST}.1"]
+    former = keys.topics[AUTH_REQUEST, ids[0]]
+    assert keys.state_of(former, now=now) is KeyState.DECRYPT_ONLY
+    assert keys.state_of(sealing, now=now) is KeyState.PRIMARY
+
+
 # --- the digest of an ACL -----------------------------------------------------------------------
 
 
@@ -166,6 +261,11 @@ def test_the_digest_changes_with_any_permission(service: str, verb: str, topics:
     assert acl_digest(acl) != acl_digest(ACL)
 
 
+def test_the_digest_changes_with_who_is_revoked() -> None:
+    assert acl_digest(ACL, [GATEKEEPER]) != acl_digest(ACL)
+    assert acl_digest(ACL, []) == acl_digest(ACL)
+
+
 # --- codec --------------------------------------------------------------------------------------
 
 
@@ -177,6 +277,18 @@ def test_what_was_encoded_is_decoded_again() -> None:
 
     assert found.epoch == generation.epoch
     assert revealed(found) == revealed(generation)
+    assert found.shape == generation.shape
+
+
+def test_a_generation_from_when_a_topic_had_one_key_is_read() -> None:
+    document = codec.encode(complete())
+    document["topics"] = {topic: keys[0] for topic, keys in document["topics"].items()}
+    del document["permissions"], document["rolls"]
+
+    found = codec.decode(document)
+
+    assert revealed(found) == revealed(complete())
+    assert (found.permissions, found.rolls) == (None, 0)
 
 
 junk = st.none() | st.integers() | st.floats() | st.text(max_size=6) | st.lists(st.integers())
@@ -204,6 +316,9 @@ def test_any_document_gives_a_generation_or_one_error(document: dict[str, Any]) 
         pytest.param({"epoch": float("inf")}, id="an epoch without end"),
         pytest.param({"topics": {"a.*": "AAAA"}}, id="a wildcard"),
         pytest.param({"topics": {AUTH_REQUEST: "AAAA"}}, id="a key of three bytes"),
+        pytest.param({"topics": {AUTH_REQUEST: []}}, id="a topic without a key"),
+        pytest.param({"permissions": {GATEKEEPER: {}}}, id="rights that say nothing"),
+        pytest.param({"rolls": "often"}, id="rolls that are no number"),
         pytest.param({"seeds": {GATEKEEPER: "not base64 !"}}, id="not base64"),
         pytest.param({"seeds": []}, id="no mapping"),
     ],
@@ -221,14 +336,14 @@ def test_a_spoiled_generation_is_refused_without_a_word_of_what_is_in_it(
 
 def test_secrets_do_not_show_in_a_printed_generation() -> None:
     secret = fixed_bytes("secret")
-    generation = KeyGeneration(Epoch(1), {AUTH_REQUEST: SecretBytes(secret)}, {})
+    generation = KeyGeneration(Epoch(1), {AUTH_REQUEST: (SecretBytes(secret),)}, {})
 
     assert repr(secret)[2:-1] not in repr(generation)
 
 
 def test_a_generation_keeps_the_algorithm_it_was_made_with() -> None:
     """The algorithm is a property of the key: a new setting is for new generations only."""
-    old = KeyGeneration(Epoch(6), {}, {}, "ML-DSA-44").completed(ACL, seeded_entropy())
+    old = KeyGeneration(Epoch(6), {}, {}, "ML-DSA-44").caught_up(ACL, seeded_entropy())
     new = complete(7)
 
     keys = assemble_ring(GATEKEEPER, ACL, [old, new], DEMO.keys, public_of)

@@ -8,18 +8,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from services.metadata.domain import ca_rotation
-from services.metadata.domain.ca_rotation import MOST_TRUSTED, Hold, Step, next_deadline, plan
+from services.metadata.domain import rotation_steps as steps
+from services.metadata.domain.ca_recovery import BARRIER, MOST_TRUSTED
+from services.metadata.domain.ca_rotation import next_deadline, plan
 from services.metadata.domain.fleet import Fleet
-from services.metadata.domain.issuers import SUCCESSOR, IssuerState, issuer_name
+from services.metadata.domain.issuers import REMOVABLE, SUCCESSOR, IssuerState
 from services.metadata.domain.journal import Journal
+from services.metadata.domain.rotation_steps import Hold, Step
 from svc_core.domain.identity import GATEKEEPER, WATCHER, InstanceName
 from svc_core.domain.status import InstanceStatus, ServerStatus
 from tests.builders import DEMO, NOW, make_status
 from tests.unit.metadata.journals import NODES
 
-STEPS_TO_CONVERGE = 40
-"""A whole rotation takes eight; from the worst state there are four issuers more to put away."""
+STEPS_TO_CONVERGE = 80
+"""A whole rotation takes eight; from the worst state there are five tainted ones to put away."""
 SOME = st.sets(st.integers(0, 2), max_size=2)
 
 
@@ -64,7 +66,7 @@ class Rotation(RuleBasedStateMachine):
         self.watcher = Instance("w1")
         self.outages: set[Outage] = set()
         self.impossible: set[str] = set()
-        self.planned: list[int] = []
+        self.planned: set[str] = set()
         self.was_bootstrapped = False
 
     # --- the world ---
@@ -186,6 +188,22 @@ class Rotation(RuleBasedStateMachine):
     def an_outage_begins_or_ends(self, outage: Outage) -> None:
         self.outages ^= {outage}
 
+    @rule(which=st.integers(0, 4))
+    @precondition(lambda self: len(self.journal.trusted) > 0)
+    def an_issuer_is_tainted(self, which: int) -> None:
+        issuer = self.journal.trusted[which % len(self.journal.trusted)]
+        if not issuer.is_tainted:
+            self.journal = self.journal.tainted(issuer.name, now=self.now)
+        self.the_authority_works()
+
+    @rule()
+    @precondition(lambda self: self.journal.way_back(self.now, life=DEMO.leaf_ttl) is not None)
+    def an_operator_goes_back(self) -> None:
+        target = self.journal.way_back(self.now, life=DEMO.leaf_ttl)
+        assert target is not None
+        self.take(steps.GoBack(target.name, "an operator says so"))
+        self.the_authority_works()
+
     def the_authority_works(self) -> None:
         for _ in range(STEPS_TO_CONVERGE):
             if not self.takes_a_step():
@@ -200,8 +218,9 @@ class Rotation(RuleBasedStateMachine):
         for server in self.servers:
             server.is_failing = False
         self.converge()
-        # What cannot be made is given up after a period; the next attempt is at the next boundary.
-        for _ in range(3):
+        # What cannot be made is given up after a period, what failed is tried again after four at
+        # most: the next attempt is at the next boundary then.
+        for _ in range(6):
             self.now = DEMO.ca.starts(DEMO.ca.current(self.now).next()) - DEMO.ca.lead
             self.converge()
             self.now += DEMO.ca.lead
@@ -214,9 +233,16 @@ class Rotation(RuleBasedStateMachine):
     def converge(self) -> None:
         for _ in range(STEPS_TO_CONVERGE):
             self.everybody_follows()
-            if not self.takes_a_step():
+            if not self.takes_a_step() and not self.is_waiting_for_the_barrier():
                 return
         raise AssertionError(f"still not at rest: {self.next_step()}")
+
+    def is_waiting_for_the_barrier(self) -> bool:
+        """Let the three seconds pass for which flight from a tainted issuer waits."""
+        if not isinstance(self.next_step(), Hold):
+            return False
+        self.now += BARRIER
+        return True
 
     # --- the authority ---
 
@@ -237,33 +263,57 @@ class Rotation(RuleBasedStateMachine):
 
     def check_step(self, step: Step) -> None:
         match step:
-            case ca_rotation.Plan(epoch):
-                assert epoch not in self.planned
-                assert epoch > self.journal.highest_epoch
-                self.planned.append(epoch)
-            case ca_rotation.Retire(name):
+            case steps.Plan(epoch):
+                assert epoch >= self.journal.highest_epoch
+            case steps.Retire(name) | steps.Withdraw(name):
+                self.check_end_of_trust(name)
+            case steps.Remove(name):
+                # Nothing leads back from there, so a process with an old view can delete it too.
+                assert self.journal.issuer(name).state in REMOVABLE
+            case steps.GoBack(name):
                 issuer = self.journal.issuer(name)
-                assert issuer.state is not IssuerState.ACTIVE
-                assert issuer.is_expired(self.now) or not self.fleet().users_of(name)
-            case ca_rotation.Activate(_, proven=False):
-                # Nobody was asked, so there must have been nothing left to lose.
-                active = self.journal.active
-                end = None if active is None else active.not_after
-                assert end is None or end - self.now <= DEMO.skew
+                assert issuer.not_after is not None
+                assert issuer.not_after - self.now > DEMO.leaf_ttl
+                assert not issuer.is_tainted
+            case steps.Activate(_, proven=False):
+                self.check_unproven()
+
+    def check_end_of_trust(self, name: str) -> None:
+        """No live leaf of an untrusted issuer: its users, its life or its name is gone."""
+        issuer = self.journal.issuer(name)
+        assert issuer.state is not IssuerState.ACTIVE
+        is_over = issuer.is_expired(self.now) or issuer.is_tainted or self.is_starting_over()
+        assert is_over or not self.fleet().users_of(name)
+
+    def check_unproven(self) -> None:
+        """Nobody was asked, so there was nothing left to lose, or nothing left to trust."""
+        active = self.journal.active
+        assert self.is_starting_over() or (active is not None and active.is_tainted)
+
+    def is_starting_over(self) -> bool:
+        active = self.journal.active
+        end = None if active is None else active.not_after
+        return end is None or end - self.now <= DEMO.skew
 
     def take(self, step: Step) -> None:
         journal, now = self.journal, self.now
         match step:
-            case ca_rotation.Plan(epoch):
+            case steps.Plan(epoch):
                 self.journal = journal.planned(epoch, now=now)
+                name = self.journal.issuers[-1].name
+                assert name not in self.planned
+                self.planned.add(name)
                 if Outage.MAKING in self.outages:
-                    self.impossible.add(issuer_name(epoch, 1))
-            case ca_rotation.MarkTrusted(name):
+                    self.impossible.add(name)
+            case steps.MarkTrusted(name):
                 self.journal = journal.moved(name, IssuerState.TRUSTED, now=now)
-            case ca_rotation.Activate(name, proven):
+            case steps.Activate(name, proven):
                 is_refused = proven and any(s.version < journal.version for s in self.servers)
                 self.journal = journal if is_refused else journal.activated(name, now=now)
-            case ca_rotation.Mint(name) | ca_rotation.Remove(name):
+            case steps.GoBack(name):
+                epoch = DEMO.ca.current(now).number
+                self.journal = journal.went_back(name, now=now, epoch=epoch)
+            case steps.Mint(name) | steps.Remove(name) | steps.Silence(name):
                 self.use_openbao(step, name)
             case _:
                 self.put_away(step)
@@ -271,19 +321,23 @@ class Rotation(RuleBasedStateMachine):
     def use_openbao(self, step: Step, name: str) -> None:
         if Outage.OPENBAO in self.outages:
             return
-        if isinstance(step, ca_rotation.Remove):
+        if isinstance(step, steps.Remove):
             self.journal = self.journal.removed(name)
+        elif isinstance(step, steps.Silence):
+            self.journal = self.journal.silenced(name)
         elif name not in self.impossible:
             self.journal = self.minted(name)
 
     def put_away(self, step: Step) -> None:
         match step:
-            case ca_rotation.MarkDrained(name):
+            case steps.MarkDrained(name):
                 self.journal = self.journal.moved(name, IssuerState.DRAINED, now=self.now)
-            case ca_rotation.Kick(name):
+            case steps.Kick(name):
                 self.journal = self.journal.with_kicked(name)
-            case ca_rotation.Retire(name):
+            case steps.Retire(name):
                 self.journal = self.journal.retired(name, now=self.now)
+            case steps.Withdraw(name):
+                self.journal = self.journal.withdrawn(name, now=self.now)
 
     def minted(self, name: str) -> Journal:
         end: datetime = self.now + DEMO.ca.validity
@@ -302,7 +356,12 @@ class Rotation(RuleBasedStateMachine):
         assert len({i.name for i in self.journal.issuers}) == len(states)
         if self.journal.active is not None:
             assert self.journal.active in self.journal.trusted
-        assert set(self.journal.kicked) <= {i.name for i in self.journal.trusted}
+        # Who is cut because of a tainted issuer is cut although that is trusted no more.
+        assert set(self.journal.kicked) <= {
+            i.name for i in self.journal.issuers if i in self.journal.trusted or i.is_tainted
+        }
+        if self.journal.active is not None:
+            assert self.journal.active.name not in self.journal.kicked
         assert len(set(self.journal.kicked)) == len(self.journal.kicked)
 
     def was_active(self) -> bool:

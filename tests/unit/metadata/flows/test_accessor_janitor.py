@@ -80,7 +80,7 @@ class Neighbourhood:
         )
 
     def alarms(self, owner: ServiceName = GATEKEEPER) -> float:
-        return self.metrics.get_sample_value(UNCLAIMED, {"service": owner}) or 0.0
+        return self.metrics.get_sample_value(UNCLAIMED, {"role": owner}) or 0.0
 
     def _role(self, number: int) -> MemoryAppRole:
         provisioned = f"provisioned-{number}"

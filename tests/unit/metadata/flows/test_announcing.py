@@ -7,6 +7,7 @@ import pytest
 
 from services.metadata.domain.issuers import IssuerState
 from services.metadata.domain.journal import Journal
+from services.metadata.flows.acl_following import AclSource
 from services.metadata.flows.announcing import desired_state, grants_of
 from svc_core.crypto import contexts
 from svc_core.crypto.signing import Algorithm
@@ -148,7 +149,7 @@ async def test_the_desired_state_says_what_the_journal_implies() -> None:
         kicked=(ca(),),
     )
 
-    state = desired_state(replace(journal, version=9), ACL, "root\n", world.around)
+    state = desired_state(replace(journal, version=9), AclSource(ACL), "root\n", world.around)
 
     assert (state.version, state.active, state.kicked_issuers) == (9, ca(1), (ca(),))
     assert [issuer.name for issuer in state.issuers] == [ca(1), ca()]
@@ -158,4 +159,4 @@ async def test_the_desired_state_says_what_the_journal_implies() -> None:
 
 async def test_without_an_active_issuer_nothing_is_wanted() -> None:
     with pytest.raises(ValueError, match="without an active issuer"):
-        desired_state(Journal(), ACL, "root\n", World().around)
+        desired_state(Journal(), AclSource(ACL), "root\n", World().around)

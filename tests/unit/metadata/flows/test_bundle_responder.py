@@ -1,21 +1,16 @@
 """A bundle goes to who it is for and to nobody else; every attack has a refusal of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from services.metadata.domain.key_generations import data_topics
-from svc_core.crypto import contexts, sealing
-from svc_core.crypto.kdf import labelled_info
+from svc_core.crypto import contexts
 from svc_core.crypto.kem import KemKey
-from svc_core.crypto.signing import Algorithm
 from svc_core.domain.acl import acl_from_roles
-from svc_core.domain.bundle import BundleRequest, ServiceBundle
 from svc_core.domain.identity import (
     AUTHCONTROLLER,
     GATEKEEPER,
@@ -24,7 +19,7 @@ from svc_core.domain.identity import (
     ServiceName,
 )
 from svc_core.domain.secrets import SecretBytes
-from svc_core.domain.subjects import AUTH_REQUEST, BUNDLE_PULL, identity_path
+from svc_core.domain.subjects import AUTH_REQUEST, identity_path
 from svc_core.errors import (
     FutureMessageError,
     IdentityError,
@@ -37,87 +32,13 @@ from svc_core.errors import (
     UnknownKeyError,
     VerificationError,
 )
-from svc_core.flows.bundle_following import BundleFollower, Recipient
-from svc_core.flows.secure_channel import SecureChannel
-from svc_core.flows.statements import Author, Statements
-from svc_core.wire import bundle_exchange, framing, service_bundle
-from svc_core.wire.bundle_exchange import SignedRequest
-from svc_core.wire.identities import PublicIdentity
-from tests.builders import DEMO, NOW, fixed_bytes, make_channel, make_request
+from svc_core.wire import bundle_exchange
+from tests.builders import DEMO, NOW, fixed_bytes
 from tests.unit.metadata.acls import ACL, KNOWN, roles
+from tests.unit.metadata.office import Office, follower_of, open_office, opened
 from tests.unit.metadata.world import Follower, World, run_for
 
-TIMEOUT = timedelta(seconds=3)
 EPOCH = DEMO.keys.current(NOW).number
-KEM = KemKey.from_seed(SecretBytes(fixed_bytes("kem", 64)))
-
-
-@dataclass
-class Office:
-    """The responder at work, and one registered instance that may pull."""
-
-    world: World
-    gatekeeper: Follower
-
-    async def ask(self, raw: bytes) -> bytes:
-        """Return the answer as it comes."""
-        return await self.world.bus.request(BUNDLE_PULL, raw, timeout=TIMEOUT)
-
-    async def refusal(self, raw: bytes) -> str:
-        """Return the code of the refusal."""
-        return bundle_exchange.decode_refusal(await self.ask(raw))
-
-    async def signed(
-        self,
-        request: BundleRequest,
-        *,
-        author: Author | None = None,
-        context: bytes = contexts.BUNDLE_REQUEST,
-    ) -> bytes:
-        """Return ``request`` signed by the gatekeeper, or by another."""
-        signature = await (author or self.gatekeeper.author).sign_bytes(
-            bundle_exchange.request_signing_input(request), context=context
-        )
-        return bundle_exchange.encode_request(SignedRequest(request, signature))
-
-    def request(self, **changes: Any) -> BundleRequest:
-        """Return a good request of the gatekeeper, or one with a fault."""
-        values: dict[str, Any] = {
-            "instance": self.gatekeeper.instance,
-            "kem_public": KEM.public,
-            "sent_at": self.world.clock.now(),
-        }
-        return make_request(**values | changes)
-
-
-@asynccontextmanager
-async def open_office(*, with_keys: bool = True) -> AsyncIterator[Office]:
-    """Yield an office in which, usually, keys have been issued."""
-    world = World()
-    authority, gatekeeper = world.start(), Follower(world)
-    gatekeeper.register()
-    if with_keys:
-        await run_for(0.1, authority.keys)
-    async with asyncio.TaskGroup() as group:
-        responding = group.create_task(authority.responder.run())
-        await asyncio.sleep(0)
-        yield Office(world, gatekeeper)
-        responding.cancel()
-
-
-def follower_of(office: Office, instance: Follower) -> tuple[BundleFollower, SecureChannel]:
-    """Return what a service pulls with, and where it keeps its keys."""
-    author = office.world.author
-    pinned = PublicIdentity(author.id, Algorithm.ML_DSA_87, author.public)
-    channel = make_channel(instance.service, office.world.clock)
-    follower = BundleFollower(
-        Recipient(instance.service, instance.instance, instance.author),
-        office.world.bus,
-        channel,
-        Statements([pinned]),
-        office.world.around,
-    )
-    return follower, channel
 
 
 async def test_two_services_that_pulled_understand_each_other() -> None:
@@ -132,7 +53,7 @@ async def test_two_services_that_pulled_understand_each_other() -> None:
 
         raw = await sender.seal(AUTH_REQUEST, b"hello", message_type="t", message_id="m-1")
         assert (await taker.open(raw, AUTH_REQUEST)).payload == b"hello"
-        assert sender.version == taker.version == EPOCH * 1_000_000
+        assert sender.version == taker.version == EPOCH * 1_000_000 + 1
 
 
 async def test_a_bundle_holds_what_its_service_may_have_and_lives_four_periods() -> None:
@@ -163,19 +84,6 @@ async def test_the_version_grows_with_the_keys() -> None:
             responding.cancel()
 
     assert versions == sorted(set(versions))
-
-
-def opened(raw: bytes) -> ServiceBundle:
-    """Return the bundle in a reply to the request under `KEM`."""
-    reply = bundle_exchange.decode_reply(raw)
-    info = labelled_info(contexts.SEAL_BUNDLE, reply.service.encode(), reply.instance.encode())
-    encoded = sealing.unseal(
-        KEM.decapsulate(reply.encapsulation),
-        framing.decode(reply.sealed),
-        info=info,
-        aad=bundle_exchange.reply_aad(reply),
-    )
-    return service_bundle.decode(encoded)
 
 
 # --- what is refused, and how -------------------------------------------------------------------

@@ -1,15 +1,17 @@
 """The reconciler: boots without NATS, rotates in order, survives every crash, never goes back."""
 
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from services.metadata.domain import journal as journal_codec
+from services.metadata.domain import journal_codec
 from services.metadata.domain.issuers import IssuerState
 from services.metadata.domain.key_generations import acl_digest
+from services.metadata.domain.lease import LeaseTimes
 from services.metadata.flows import rotation_metrics
 from svc_core.domain.acl import acl_from_roles
 from svc_core.domain.desired import TopicGrant
@@ -20,7 +22,7 @@ from tests.builders import DEMO
 from tests.fakes.mishaps import Mishaps
 from tests.unit.metadata.acls import KNOWN, roles
 from tests.unit.metadata.journals import EPOCH, at, ca, make_issuer, make_journal
-from tests.unit.metadata.world import Mortal, World, after, make_followers, run_for
+from tests.unit.metadata.world import KilledError, Mortal, World, after, make_followers, run_for
 
 PERIOD_S = DEMO.ca.period.total_seconds()
 LEAD_S = PERIOD_S - DEMO.ca.lead.total_seconds()
@@ -235,9 +237,11 @@ def assert_versions_grow(world: World) -> None:
             assert replace(later, made_at=before.made_at) == before
 
 
-FIRST_ROTATION = 15
+WITHOUT_BEATS = LeaseTimes(timedelta(hours=1), timedelta(hours=1))
+"""So that every effect that is counted is one of a step."""
+FIRST_ROTATION = 24
 """Effects from an empty store to the predecessor's being drained."""
-WINDING_UP = 4
+WINDING_UP = 8
 """Effects of retiring and removing an issuer."""
 
 
@@ -246,9 +250,10 @@ WINDING_UP = 4
 async def test_a_crash_at_any_effect_of_a_rotation_is_made_good(
     effect: int, *, is_after: bool
 ) -> None:
-    world = World()
+    world = World(lease=WITHOUT_BEATS)
     followers, mortal = make_followers(world), Mortal(world)
-    world.store.mishaps = world.mint.mishaps = mishaps = Mishaps(effect, is_after=is_after)
+    mishaps = Mishaps(effect, is_after=is_after, error=KilledError)
+    world.store.mishaps = world.mint.mishaps = mishaps
 
     await run_for(PERIOD_S + 2, mortal, *followers)
 
@@ -265,7 +270,7 @@ async def test_a_crash_at_any_effect_of_a_rotation_is_made_good(
 async def test_a_crash_while_an_issuer_is_put_away_is_made_good(
     effect: int, *, is_after: bool
 ) -> None:
-    world = World()
+    world = World(lease=WITHOUT_BEATS)
     followers, mortal = make_followers(world), Mortal(world)
     await world.adopt(
         replace(
@@ -277,7 +282,8 @@ async def test_a_crash_while_an_issuer_is_put_away_is_made_good(
         )
     )
     await run_for(0.01, mortal, *followers)
-    world.store.mishaps = world.mint.mishaps = mishaps = Mishaps(effect, is_after=is_after)
+    mishaps = Mishaps(effect, is_after=is_after, error=KilledError)
+    world.store.mishaps = world.mint.mishaps = mishaps
 
     await run_for(3, mortal, *followers)
 

@@ -1,6 +1,7 @@
 """Keys are made before they are needed, stored before they are used, and the same ever after."""
 
 from collections.abc import Mapping
+from itertools import chain
 
 import msgspec
 import pytest
@@ -32,6 +33,11 @@ def epochs(issuance: KeyIssuance) -> list[int]:
 def secrets(issuance: KeyIssuance) -> Mapping[int, object]:
     """Return every secret at hand as it would be written."""
     return {g.epoch.number: key_generations.encode(g) for g in issuance.generations}
+
+
+def written(world: World) -> list[str]:
+    """Return the path of every write of keys, in order."""
+    return [path for path, _ in world.store.history if path.startswith(KEYS_PATH)]
 
 
 async def test_the_first_keys_are_those_of_the_running_epoch() -> None:
@@ -93,7 +99,7 @@ async def test_two_replicas_serve_the_same_bytes() -> None:
     await run_for(2 * PERIOD_S, one, other)
 
     assert secrets(one) == secrets(other)
-    assert len(world.store.history) == len(secrets(one)) == 3
+    assert len(written(world)) == len(secrets(one)) == 3
 
 
 async def test_epochs_in_which_nothing_was_made_stay_empty() -> None:
@@ -111,15 +117,14 @@ async def test_epochs_in_which_nothing_was_made_stay_empty() -> None:
 
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before it happened", "after it happened"])
-@pytest.mark.parametrize("effect", [1, 2, 3])
+@pytest.mark.parametrize("effect", [1, 2, 3, 4, 5, 6])
 async def test_a_write_that_fails_makes_no_second_key(effect: int, *, is_after: bool) -> None:
     world = World(Mishaps(effect, is_after=is_after))
     issuance = world.start().keys
 
     await run_for(4 * PERIOD_S + LEAD_S + 1, issuance)
 
-    writes = [path for path, _ in world.store.history]
-    assert len(writes) == len(set(writes)) == 6
+    assert len(written(world)) == len(set(written(world))) == 6
     restarted = world.start().keys
     await run_for(0.1, restarted)
     assert secrets(restarted) == secrets(issuance)
@@ -132,10 +137,8 @@ async def test_nothing_is_stored_as_it_is() -> None:
 
     stored = msgspec.json.encode(world.store.history)
 
-    for secret in (
-        *issuance.generations[0].topics.values(),
-        *issuance.generations[0].seeds.values(),
-    ):
+    generation = issuance.generations[0]
+    for secret in (*chain.from_iterable(generation.topics.values()), *generation.seeds.values()):
         assert secret.reveal() not in stored
     assert b"topics" not in stored
 
@@ -144,7 +147,7 @@ async def test_another_acl_gets_its_keys_at_once_and_leaves_the_others() -> None
     world = World()
     issuance = world.start().keys
     changed = roles()
-    changed[GATEKEEPER] = {"publish": [AUTH_REQUEST, "audit.trail"]}
+    changed[GATEKEEPER]["publish"] += ["audit.trail"]
     acl, _ = acl_from_roles(changed, known=KNOWN)
     world.acls.wake(issuance.hinted)
 
@@ -155,7 +158,8 @@ async def test_another_acl_gets_its_keys_at_once_and_leaves_the_others() -> None
 
     topics = issuance.generations[0].topics
     assert set(topics) - set(before.topics) == {"audit.trail"}
-    assert topics[AUTH_REQUEST].reveal() == before.topics[AUTH_REQUEST].reveal()
+    assert topics[AUTH_REQUEST][0].reveal() == before.topics[AUTH_REQUEST][0].reveal()
+    assert len(topics[AUTH_REQUEST]) == 1
 
 
 async def test_while_openbao_is_away_what_is_at_hand_stays_at_hand() -> None:
@@ -179,7 +183,7 @@ async def wrapped(generation: KeyGeneration) -> str:
 @pytest.mark.parametrize("case", ["no text", "no JSON", "no generation", "another epoch's keys"])
 async def test_stored_keys_that_are_not_what_they_should_be_are_refused(case: str) -> None:
     world = World()
-    other = KeyGeneration(Epoch(EPOCH + 1), {}, {}).completed(ACL, seeded_entropy())
+    other = KeyGeneration(Epoch(EPOCH + 1), {}, {}).caught_up(ACL, seeded_entropy())
     entries: dict[str, dict[str, object]] = {
         "no text": {"wrapped": 7},
         "no JSON": {"wrapped": await MemoryKeyWrap().wrap(b"{")},

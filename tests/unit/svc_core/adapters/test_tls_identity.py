@@ -13,9 +13,12 @@ from svc_core.adapters.system_clock import SystemClock
 from svc_core.adapters.tls_contexts import client_context, server_context, trusting_context
 from svc_core.adapters.tls_identity import TlsIdentity
 from svc_core.domain.secrets import SecretBytes
-from svc_core.domain.tls import TlsMaterial
+from svc_core.domain.tls import LeafNames, TlsMaterial, TlsState
 from svc_core.errors import TlsMaterialError
-from tests.tls_materials import make_material, new_issuer, shake_hands
+from tests.authority import without_threads
+from tests.fakes.clock import LoopClock
+from tests.fakes.memory_certificate_issuer import make_intermediate
+from tests.tls_materials import HOST, SOMEONE, make_material, new_issuer, shake_hands
 
 ISSUER = new_issuer()
 OTHER = new_issuer("ca-2-1")
@@ -129,3 +132,94 @@ async def test_a_context_is_a_new_one_after_every_adoption() -> None:
     await identity.adopt(make_material(ISSUER))
 
     assert identity.context is not first
+
+
+async def test_health_counts_what_was_taken_and_what_was_refused(identity: TlsIdentity) -> None:
+    nothing = identity.health
+    await identity.adopt(make_material(ISSUER, server=True))
+    good = identity.health
+    with pytest.raises(TlsMaterialError):
+        await identity.adopt(make_material(ISSUER))
+    refused = identity.health
+    await identity.adopt(make_material(ISSUER, server=True))
+    mended = identity.health
+
+    assert [h.state for h in (nothing, good, refused, mended)] == [
+        TlsState.EXPIRED,
+        TlsState.OK,
+        TlsState.DEGRADED,
+        TlsState.OK,
+    ]
+    assert [(h.generation, h.failures) for h in (nothing, good, refused, mended)] == [
+        (0, 0),
+        (1, 0),
+        (1, 1),
+        (2, 1),
+    ]
+    assert refused.last_error == "the certificate is not for a server"
+    assert (nothing.last_error, mended.last_error) == ("no certificate yet", "")
+    assert good.issuer == ISSUER.name
+    assert identity.remaining_s() == pytest.approx(1800, abs=5)
+
+
+async def test_the_same_bytes_again_change_nothing(identity: TlsIdentity) -> None:
+    material = make_material(ISSUER, server=True)
+    await identity.adopt(material)
+    context = identity.context
+
+    await identity.adopt(replace(material, issued_at=material.issued_at + timedelta(minutes=1)))
+
+    assert identity.context is context
+    assert identity.health.generation == 1
+    assert identity.material is not None
+    assert identity.material.issued_at == material.issued_at + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("names", "server"),
+    [
+        pytest.param(LeafNames(("spiffe://d/ns/n/sa/other",)), False, id="another user"),
+        pytest.param(LeafNames(dns=("elsewhere",)), True, id="another host"),
+    ],
+)
+async def test_a_certificate_for_another_name_is_refused(names: LeafNames, server: bool) -> None:
+    build = server_context if server else client_context
+    identity = TlsIdentity(SystemClock(), build, server=server, names=names)
+
+    with pytest.raises(TlsMaterialError, match=r"is (not )?for"):
+        await identity.adopt(make_material(ISSUER, server=server))
+
+    assert identity.material is None
+
+
+async def test_a_certificate_for_the_right_names_is_taken() -> None:
+    client = TlsIdentity(SystemClock(), client_context, server=False, names=LeafNames((SOMEONE,)))
+    server = TlsIdentity(
+        SystemClock(), server_context, server=True, names=LeafNames((), (HOST,), ("127.0.0.1",))
+    )
+
+    await client.adopt(make_material(ISSUER))
+    await server.adopt(make_material(ISSUER, server=True))
+
+    shake_hands(client.context, server.context)
+
+
+async def test_the_handshake_in_memory_knows_no_other_time_than_the_clock() -> None:
+    without_threads()
+    clock = LoopClock()
+    identity = TlsIdentity(clock, client_context, server=False)
+    issuer = make_intermediate("ca-1-1", now=clock.now(), life=timedelta(hours=1))
+
+    await identity.adopt(make_material(issuer, now=clock.now()))
+
+    assert identity.health.state is TlsState.OK
+
+
+async def test_a_context_that_would_not_serve_is_not_adopted() -> None:
+    def without_certificate(_material: TlsMaterial) -> ssl.SSLContext:
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    identity = TlsIdentity(SystemClock(), without_certificate, server=True)
+
+    with pytest.raises(TlsMaterialError, match="handshake in memory"):
+        await identity.adopt(make_material(ISSUER, server=True))

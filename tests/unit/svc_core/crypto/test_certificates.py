@@ -14,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from svc_core.crypto import certificates
 from svc_core.crypto.certificates import certificate_request, check_material, new_leaf_key
 from svc_core.domain.secrets import SecretBytes
+from svc_core.domain.tls import LeafNames
 from svc_core.errors import TlsMaterialError
 from tests.builders import NOW, make_leaf_key, seeded_entropy
 
@@ -208,3 +209,87 @@ def test_facts_are_read_from_the_first_certificate() -> None:
     assert certificates.fingerprint(LEAF + CA.pem) == certificate.fingerprint(SHA256()).hex()
     assert certificates.not_before(LEAF + CA.pem) == NOW - MINUTE
     assert certificates.not_after(LEAF + CA.pem) == NOW + 5 * MINUTE
+
+
+def named(**names: list[str]) -> str:
+    """Return a leaf of `CA` for exactly these names."""
+    request = x509.load_pem_x509_csr(certificate_request(KEY, **names).encode())
+    wanted = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    certificate = x509.load_pem_x509_certificate(LEAF.encode())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(certificate.issuer)
+        .public_key(certificate.public_key())
+        .serial_number(8)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + MINUTE)
+        .add_extension(wanted, critical=True)
+    )
+    return builder.sign(CA.key, SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def test_names_are_read_by_their_kind() -> None:
+    pem = named(uris=["spiffe://d/x"], dns=["localhost", "n1"], ips=["127.0.0.1", "::1"])
+
+    assert certificates.names_of(pem) == LeafNames(
+        ("spiffe://d/x",), ("localhost", "n1"), ("127.0.0.1", "::1")
+    )
+    assert certificates.names_of(CA.pem) == LeafNames()
+
+
+SERVER_NAMES = LeafNames(dns=("localhost",), ips=("127.0.0.1",))
+
+
+@pytest.mark.parametrize(
+    ("has", "wants"),
+    [
+        pytest.param({"uris": ["spiffe://d/x"]}, LeafNames(("spiffe://d/x",)), id="a client"),
+        pytest.param({"dns": ["localhost"], "ips": ["127.0.0.1"]}, SERVER_NAMES, id="a server"),
+        pytest.param(
+            {"dns": ["localhost", "n1"], "ips": ["127.0.0.1"]}, SERVER_NAMES, id="one host more"
+        ),
+    ],
+)
+def test_a_certificate_for_the_names_wanted_is_taken(
+    has: dict[str, list[str]], wants: LeafNames
+) -> None:
+    certificates.check_names(named(**has), wants)
+
+
+@pytest.mark.parametrize(
+    ("has", "wants"),
+    [
+        pytest.param({"uris": ["spiffe://d/y"]}, LeafNames(("spiffe://d/x",)), id="another user"),
+        pytest.param(
+            {"uris": ["spiffe://d/x", "spiffe://d/y"]}, LeafNames(("spiffe://d/x",)), id="two users"
+        ),
+        pytest.param({"dns": ["x"]}, LeafNames(("spiffe://d/x",)), id="no user"),
+        pytest.param({"dns": ["localhost"]}, SERVER_NAMES, id="an address is missing"),
+        pytest.param({"ips": ["127.0.0.1"]}, SERVER_NAMES, id="a host is missing"),
+        pytest.param(
+            {"dns": ["localhost"], "ips": ["127.0.0.1"], "uris": ["spiffe://d/x"]},
+            SERVER_NAMES,
+            id="a server that is a user too",
+        ),
+    ],
+)
+def test_a_certificate_for_other_names_is_refused(
+    has: dict[str, list[str]], wants: LeafNames
+) -> None:
+    with pytest.raises(TlsMaterialError, match=r"is (not )?for"):
+        certificates.check_names(named(**has), wants)
+
+
+def test_the_signer_is_found_by_its_signature_and_not_by_its_name() -> None:
+    issuers = {"other": OTHER.pem, "ours": CA.pem}
+
+    assert certificates.signer_among(LEAF, issuers) == "ours"
+    assert certificates.signer_among(impostor_leaf(), issuers) == ""
+    assert certificates.signer_among(LEAF, {}) == ""
+
+
+def test_the_first_certificate_is_taken_alone() -> None:
+    assert certificates.first_of(LEAF + CA.pem) == LEAF
+    with pytest.raises(TlsMaterialError):
+        certificates.first_of("")

@@ -24,6 +24,8 @@ GRANTS = {
     GATEKEEPER: TopicGrant((AUTH_REQUEST,), (RESPONDER,)),
     AUTHCONTROLLER: TopicGrant((RESPONDER,), (AUTH_REQUEST,)),
 }
+ACCOUNTS = ("HUB", "GATEKEEPER", "AUTHCONTROLLER", "WATCHER", "OPERATOR", "CANARY", "SYS")
+READS_LETTERS = re.compile(r"(DIRECT\.GET|MSG\.GET|MSG\.NEXT|CONSUMER\.CREATE)\S*DEAD_LETTERS")
 NO_GRANTS = TopicGrant((), ())
 
 
@@ -41,6 +43,10 @@ def allowed(block: str, verb: str) -> list[str]:
     return re.findall(r'"(.*?)"', found[1])
 
 
+def publishes(text: str, name: str) -> list[str]:
+    return allowed(account(text, name), "publish")
+
+
 def test_the_text_depends_on_the_grants_only_and_not_on_their_order() -> None:
     backwards = dict(reversed(list(GRANTS.items())))
 
@@ -52,7 +58,15 @@ def test_every_user_is_a_spiffe_id_of_the_deployment() -> None:
 
     assert sorted(re.findall(r'user: "(.*?)"', text)) == sorted(
         DEPLOYMENT.spiffe_id(user)
-        for user in ("metadata", "watcher", "gatekeeper", "authcontroller", "watcher-sys", "canary")
+        for user in (
+            "metadata",
+            "watcher",
+            "gatekeeper",
+            "authcontroller",
+            "watcher-sys",
+            "canary",
+            "operator",
+        )
     )
     assert text.endswith("system_account: SYS\n")
 
@@ -94,7 +108,8 @@ def test_hub_exports_each_subject_once_to_those_who_import_it() -> None:
     assert (
         dict(exports)["metadata.bundle-pull.svc-metadata"] == "AUTHCONTROLLER, GATEKEEPER, WATCHER"
     )
-    assert dict(exports)["auth.auth-request"] == "GATEKEEPER"
+    assert dict(exports)["auth.auth-request"] == "GATEKEEPER, OPERATOR"
+    assert dict(exports)["dlq.gatekeeper"] == "GATEKEEPER"
     assert len(exports) == len(set(exports))
 
 
@@ -105,14 +120,48 @@ def test_only_pulls_are_answered_by_more_than_one_message() -> None:
     assert streaming == [
         "$JS.API.CONSUMER.MSG.NEXT.AUTH_STREAM.auth-requests",
         "$JS.API.CONSUMER.MSG.NEXT.GATEKEEPER_STREAM.gatekeeper-responder-consumer",
+        "$JS.API.DIRECT.GET.DEAD_LETTERS",
     ]
 
 
 def test_nobody_may_delete_purge_or_say_everything() -> None:
     text = render_accounts(GRANTS, DEPLOYMENT)
 
-    assert not re.search(r"STREAM\.(DELETE|PURGE)|MSG\.DELETE|CONSUMER\.DELETE", text)
+    assert not re.search(r"STREAM\.(DELETE|PURGE)|CONSUMER\.DELETE", text)
     assert '">"' not in text
+
+
+def test_only_the_operator_may_remove_messages_and_only_dead_letters() -> None:
+    text = render_accounts(GRANTS, DEPLOYMENT)
+    hub, operator = account(text, "HUB"), account(text, "OPERATOR")
+
+    assert "MSG.DELETE" not in text.replace(hub, "").replace(operator, "")
+    assert re.findall(r'"\S*MSG\.DELETE.*', hub) == [
+        '"$JS.API.STREAM.MSG.DELETE.DEAD_LETTERS", accounts: [OPERATOR] }'
+    ]
+    assert re.findall(r'"\S*MSG\.DELETE.*', operator) == [
+        '"$JS.API.STREAM.MSG.DELETE.DEAD_LETTERS" }, to: "dead-letters.remove" }'
+    ]
+
+
+def test_the_operator_reads_letters_says_them_again_and_hears_nothing() -> None:
+    block = account(render_accounts(GRANTS, DEPLOYMENT), "OPERATOR")
+
+    assert set(allowed(block, "publish")) == {
+        "dlq.operator",
+        "dead-letters.remove",
+        "$JS.API.DIRECT.GET.DEAD_LETTERS",
+        "auth.auth-request",
+        "gatekeeper.responder",
+    }
+    assert allowed(block, "subscribe") == ["_INBOX_operator.>"]
+
+
+def test_nobody_but_the_operator_reads_dead_letters() -> None:
+    text = render_accounts(GRANTS, DEPLOYMENT)
+    readers = [name for name in ACCOUNTS if READS_LETTERS.search(" ".join(publishes(text, name)))]
+
+    assert readers == ["OPERATOR"]
 
 
 def test_only_metadata_may_create_streams_and_consumers() -> None:
@@ -161,7 +210,7 @@ def test_metadata_uses_a_data_topic_without_leaving_its_account() -> None:
     assert "$JS.ACK.AUTH_STREAM.auth-requests.>" in publishes
 
 
-@pytest.mark.parametrize("name", ["hub", "sys", "canary"])
+@pytest.mark.parametrize("name", ["hub", "sys", "canary", "operator"])
 def test_a_service_cannot_take_the_account_of_someone_else(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         render_accounts({ServiceName(name): NO_GRANTS}, DEPLOYMENT)

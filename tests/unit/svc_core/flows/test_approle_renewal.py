@@ -30,8 +30,8 @@ class OneInstance:
         self.mishaps = Mishaps()
         self.role = MemoryAppRole(self.mishaps)
         self.store = MemorySecretStore(mishaps=self.mishaps)
-        own = AccessorClaims(self.store, GATEKEEPER, INSTANCE)
-        self.renewal = AppRoleRenewal(self.role, PERIOD, Health(LoopClock()), own)
+        self.own = AccessorClaims(self.store, GATEKEEPER, INSTANCE)
+        self.renewal = AppRoleRenewal(self.role, PERIOD, Health(LoopClock()), self.own)
 
     async def claimed(self) -> frozenset[str]:
         found = await self.store.fetch(CLAIM)
@@ -68,7 +68,7 @@ async def test_a_failing_token_does_not_put_the_replacement_off(instance: OneIns
             raise SecretStoreError("OpenBao is out of reach")
 
     role = Unrenewable(lease=timedelta(minutes=4))
-    instance.renewal = AppRoleRenewal(role, PERIOD, Health(LoopClock()))
+    instance.renewal = AppRoleRenewal(role, PERIOD, Health(LoopClock()), instance.own)
 
     await instance.run_for(timedelta(minutes=5, seconds=10))
 

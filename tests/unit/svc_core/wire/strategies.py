@@ -68,6 +68,20 @@ topic_keys = st.builds(TopicKey, tokens, subjects, epochs, secrets, instants, in
 
 
 @st.composite
+def dead_letters(draw: st.DrawFn) -> DeadLetter:
+    payload = draw(blobs)
+    return DeadLetter(
+        *draw(st.tuples(texts, texts, texts, numbers)),
+        payload,
+        payload_size=len(payload) + draw(st.integers(0, 9)),
+        headers=draw(st.dictionaries(texts, texts, max_size=3)),
+        deliveries=draw(st.integers(0, 300)),
+        refused_at=draw(st.none() | instants),
+        refused_by=draw(texts),
+    )
+
+
+@st.composite
 def signed_messages(draw: st.DrawFn) -> SignedMessage:
     epoch = draw(counts)
     return SignedMessage(
@@ -173,7 +187,7 @@ VALUES: Mapping[str, st.SearchStrategy[Any]] = {
         account_status=texts,
         member_level=texts,
     ),
-    "dead letter": st.builds(DeadLetter, texts, texts, texts, numbers, blobs),
+    "dead letter": dead_letters(),
     "framing": st.builds(Sealed, exactly(32), exactly(12), exactly(16), blobs),
     "batch proof": proofs,
     "desired state": desired_states(),

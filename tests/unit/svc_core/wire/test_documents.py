@@ -101,6 +101,8 @@ ISSUER = DESIRED["issuers"][0]
     "changes",
     [
         pytest.param({"format": "desired-state/2"}, id="another format"),
+        pytest.param({"revoked": []}, id="nobody revoked, and written down"),
+        pytest.param({"revoked": ["Not One"]}, id="revoked, and no service's name"),
         pytest.param({"version": 0}, id="version 0"),
         pytest.param({"version": "3"}, id="version as text"),
         pytest.param({"version": 2**63}, id="version of 64 bits"),
@@ -134,6 +136,20 @@ def test_a_desired_state_out_of_its_form_is_an_error(changes: dict[str, Any]) ->
 def test_only_the_canonical_form_is_taken(raw: bytes) -> None:
     with pytest.raises(MalformedMessageError):
         desired.decode(raw)
+
+
+def test_who_is_revoked_survives_and_is_left_out_when_nobody_is() -> None:
+    revoking = make_desired(revoked=(GATEKEEPER,))
+
+    assert desired.decode(desired.encode(revoking)) == revoking
+    assert b"revoked" not in desired.encode(make_desired())
+
+
+def test_the_bundle_in_use_survives_and_is_left_out_when_there_is_none() -> None:
+    using = make_status(bundle_version=7)
+
+    assert status.decode(status.encode(using), signer=SIGNER) == using
+    assert b"bundle_version" not in status.encode(make_status())
 
 
 def test_a_status_survives() -> None:

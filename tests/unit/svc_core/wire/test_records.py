@@ -80,9 +80,13 @@ def test_an_integer_has_its_shortest_form(schema: str, instead: bytes, reason: s
 
 
 def smallest_record(shape: dict[str, Any]) -> dict[str, Any]:
-    empty = {"string": "", "bytes": b"", "long": 0}
-    kinds = {f["name"]: f["type"] for f in shape["fields"]}
-    return {name: None if isinstance(kind, list) else empty[kind] for name, kind in kinds.items()}
+    return {f["name"]: _smallest(f["type"]) for f in shape["fields"]}
+
+
+def _smallest(kind: Any) -> Any:
+    if isinstance(kind, list):
+        return None
+    return {} if isinstance(kind, dict) else {"string": "", "bytes": b"", "long": 0}[kind]
 
 
 def bundle_with(**fields: bytes) -> bytes:

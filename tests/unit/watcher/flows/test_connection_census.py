@@ -16,6 +16,7 @@ from services.watcher.domain.monitoring import LiveConnection, ServerFacts
 from services.watcher.flows.connection_census import ConnectionCensus
 from svc_core.crypto.certificates import fingerprint
 from svc_core.domain.desired import DesiredState, TrustedIssuer
+from svc_core.domain.identity import GATEKEEPER
 from svc_core.flows.desired_reading import DesiredReader
 from svc_core.flows.statements import Statements
 from svc_core.runtime.wakeup import Wakeup
@@ -167,3 +168,17 @@ async def test_a_watcher_that_learns_of_an_issuer_late_cuts_nobody() -> None:
 
         assert scene.servers.kicked == []
         assert scene.census.connections == {NEW.name: 1}
+
+
+async def test_whoever_is_left_of_a_revoked_service_is_cut_and_nobody_else() -> None:
+    revoked = connection(1, ACTIVE, user="spiffe://securetransport.local/ns/default/sa/gatekeeper")
+    alike = connection(2, ACTIVE, user="spiffe://securetransport.local/ns/default/sa/gatekeeper-2")
+    desired = desiring(ACTIVE)
+
+    async with counting(desired, revoked, alike) as scene:
+        await asyncio.sleep(0.01)
+        assert scene.servers.kicked == []
+        scene.reader.newest = replace(desired, revoked=(GATEKEEPER,))
+        await asyncio.sleep(1.1)
+
+        assert scene.servers.kicked == [1]

@@ -1,0 +1,118 @@
+"""What an operator reads while an order is carried out, and what there is to do afterwards."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from rich.console import Console
+
+from svc_core.domain.operator_command import (
+    REVOKE,
+    UNREVOKE,
+    CommandResult,
+    CommandState,
+    OperatorCommand,
+)
+
+_DOING: Final = "asked for"
+
+
+class Report:
+    """Prints each thing once, when it is first known."""
+
+    def __init__(self, console: Console, command: OperatorCommand) -> None:
+        self._console = console
+        self._command = command
+        self._said: set[str] = set()
+
+    def left(self) -> None:
+        """Say that the order is in OpenBao."""
+        what = " ".join([self._command.kind, *self._command.arguments.values()])
+        self._say(f"{_DOING}: {what} (order {self._command.id})", self._command.issued_at)
+
+    def now(self, result: CommandResult) -> None:
+        """Say what is new in ``result``, and at its end what to do next."""
+        for line in described(result):
+            self._say(line, result.updated_at)
+        if result.state is not CommandState.BEGUN:
+            for step in next_steps(result, self._command):
+                self._say(f"next: {step}", result.updated_at)
+
+    def _say(self, line: str, at: datetime) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            after = max((at - self._command.issued_at).total_seconds(), 0.0)
+            self._console.print(
+                f"{after:6.2f} s  {line}", highlight=False, markup=False, soft_wrap=True
+            )
+
+
+def described(result: CommandResult) -> Iterator[str]:
+    """Yield a line for everything that has happened."""
+    outcome = result.outcome
+    if result.state is CommandState.REFUSED:
+        yield f"refused: {result.reason} [{result.code}]"
+    if "bundle_version" in outcome:
+        yield f"bundles are of version {outcome['bundle_version']} from now on"
+    for topic, ids in outcome.get("topic_keys", {}).items():
+        yield f"{topic} is sealed with {', '.join(ids)}"
+    if "identities_refused" in outcome:
+        yield f"identities that stay refused: {', '.join(outcome['identities_refused']) or 'none'}"
+    if "secret_ids_destroyed" in outcome:
+        yield (
+            f"its way into OpenBao is ended: {outcome['secret_ids_destroyed']} secret-ids, "
+            f"{outcome['tokens_revoked']} tokens"
+        )
+    if "servers_verified" in outcome:
+        yield (
+            "every NATS server was reloaded and verified"
+            if outcome["servers_verified"]
+            else "not every NATS server could be verified"
+        )
+    yield from _adoption(result)
+
+
+def succeeded(result: CommandResult) -> bool:
+    """Say whether the order was carried out and everybody was seen to follow."""
+    outcome = result.outcome
+    adoption = outcome.get("adoption", {"observed": True, "waiting": []})
+    return (
+        result.state is CommandState.DONE
+        and outcome.get("servers_verified", True)
+        and adoption["observed"]
+        and not adoption["waiting"]
+    )
+
+
+def next_steps(result: CommandResult, command: OperatorCommand) -> Iterator[str]:
+    """Yield what a person should do now that ``result`` is final."""
+    service = command.arguments.get("service", "")
+    if result.state is CommandState.REFUSED:
+        yield "mend what the refusal says, then give the order again"
+        return
+    if not result.outcome.get("servers_verified", True):
+        yield "look at Watcher's status and log: a server that was not reloaded still has the user"
+    adoption = result.outcome.get("adoption", {"observed": True, "waiting": []})
+    if not adoption["observed"]:
+        yield "NATS could not be asked who has followed; see `securetransport status` later"
+    elif adoption["waiting"]:
+        yield f"see why these still use the former keys: {', '.join(adoption['waiting'])}"
+    if command.kind == REVOKE:
+        yield f"stop the processes of {service}; what they try is refused, but it fills logs"
+        yield f"to let it back in: `securetransport unrevoke {service}`"
+    elif command.kind == UNREVOKE:
+        yield f"know that a certificate {service} had before connects again until it ends"
+        yield f"remove the state directory of {service}, so that it makes itself a new identity"
+        yield f"give it a new secret-id (`up` or `provision openbao` do), then start {service}"
+    elif succeeded(result):
+        yield "nothing"
+
+
+def _adoption(result: CommandResult) -> Iterator[str]:
+    adoption = result.outcome.get("adoption")
+    if adoption is None:
+        return
+    for instance, at in adoption["adopted"].items():
+        yield f"{instance} uses the new bundle, as it said at {at}"
+    for instance in adoption["waiting"]:
+        yield f"{instance} does not use the new bundle yet"

@@ -1,0 +1,37 @@
+"""``rotate``: changes ahead of time what changes by itself."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Change ahead of time what changes by itself.", no_args_is_help=True)
+
+_VAR = Path("var")
+
+
+@app.callback()
+def rotate() -> None:
+    """Change ahead of time what changes by itself."""
+
+
+@app.command()
+def keys(
+    var: Annotated[
+        Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")
+    ] = _VAR,
+    url: Annotated[
+        str, typer.Option(help="https://host:port of an OpenBao that somebody else runs.")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+) -> None:
+    """Give every topic another key now; what was sealed with the former ones still opens.
+
+    Exit codes: 0 every live service has adopted them, 1 not, 2 it cannot be asked for as told.
+    """
+    from console.interrupts import run_command
+    from console.operator import Order, give_order
+    from svc_core.domain.operator_command import ROTATE_KEYS
+
+    order = Order(ROTATE_KEYS, {}, root=var, url=url, as_json=json)
+    raise typer.Exit(run_command(lambda: give_order(order)))

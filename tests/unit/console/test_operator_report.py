@@ -1,0 +1,102 @@
+"""What an operator reads: each thing once, and at the end what there is to do."""
+
+import io
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from console.operator_report import Report, next_steps, succeeded
+from svc_core.domain.operator_command import (
+    REVOKE,
+    ROTATE_KEYS,
+    UNREVOKE,
+    CommandResult,
+    CommandState,
+    OperatorCommand,
+)
+from tests.builders import NOW
+
+SEEN: dict[str, Any] = {"observed": True, "adopted": {"authcontroller/a1": "now"}, "waiting": []}
+REVOKED: dict[str, Any] = {
+    "bundle_version": 9,
+    "topic_keys": {"auth.auth-request": ["auth.auth-request-epoch-1.1"]},
+    "identities_refused": ["gatekeeper/g1"],
+    "secret_ids_destroyed": 2,
+    "tokens_revoked": 1,
+    "servers_verified": True,
+    "adoption": SEEN,
+}
+
+
+def command(kind: str = REVOKE) -> OperatorCommand:
+    arguments = {} if kind == ROTATE_KEYS else {"service": "gatekeeper"}
+    return OperatorCommand("c-1", kind, arguments, NOW, NOW + timedelta(minutes=1))
+
+
+def result(state: CommandState = CommandState.DONE, **changes: Any) -> CommandResult:
+    at = NOW + timedelta(seconds=2)
+    return CommandResult("c-1", state, "metadata-1", at, outcome=REVOKED | changes)
+
+
+def refused() -> CommandResult:
+    return CommandResult(
+        "c-1", CommandState.REFUSED, "metadata-1", NOW, "command.refused", "it must stay"
+    )
+
+
+def test_every_step_is_said_once_with_its_time() -> None:
+    text = io.StringIO()
+    report = Report(Console(file=text, width=200), command())
+
+    report.left()
+    begun = CommandResult("c-1", CommandState.BEGUN, "m", NOW, outcome={"bundle_version": 9})
+    report.now(begun)
+    report.now(begun)
+    report.now(result())
+
+    lines = text.getvalue().splitlines()
+    assert lines[0] == "  0.00 s  asked for: revoke gatekeeper (order c-1)"
+    assert len(lines) == len(set(lines))
+    assert "  0.00 s  bundles are of version 9 from now on" in lines
+    assert "  2.00 s  its way into OpenBao is ended: 2 secret-ids, 1 tokens" in lines
+    assert "  2.00 s  every NATS server was reloaded and verified" in lines
+    assert lines[-1].startswith("  2.00 s  next: ")
+
+
+def test_a_refusal_is_said_with_its_code() -> None:
+    text = io.StringIO()
+
+    Report(Console(file=text, width=200), command()).now(refused())
+
+    assert "refused: it must stay [command.refused]" in text.getvalue()
+    assert not succeeded(refused())
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"servers_verified": False}, "Watcher"),
+        ({"adoption": {**SEEN, "waiting": ["authcontroller/a1"]}}, "authcontroller/a1"),
+        ({"adoption": {**SEEN, "observed": False}}, "securetransport status"),
+    ],
+)
+def test_what_was_not_verified_is_no_success_and_says_where_to_look(
+    changes: dict[str, Any], hint: str
+) -> None:
+    half = result(**changes)
+
+    assert not succeeded(half)
+    assert hint in next(iter(next_steps(half, command())))
+
+
+def test_what_is_not_over_is_no_success() -> None:
+    assert succeeded(result())
+    assert not succeeded(result(CommandState.BEGUN))
+
+
+def test_each_kind_ends_with_what_is_next() -> None:
+    assert "unrevoke gatekeeper" in " ".join(next_steps(result(), command(REVOKE)))
+    assert "state directory of gatekeeper" in " ".join(next_steps(result(), command(UNREVOKE)))
+    assert list(next_steps(result(), command(ROTATE_KEYS))) == ["nothing"]

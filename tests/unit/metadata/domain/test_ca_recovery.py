@@ -1,0 +1,359 @@
+"""What failed is undone, what is distrusted is left, and who is silent is waited for in vain."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.metadata.domain.ca_recovery import BARRIER
+from services.metadata.domain.ca_rotation import SilencePolicy, hold_deadline, plan
+from services.metadata.domain.fleet import Fleet
+from services.metadata.domain.issuers import Issuer, IssuerState
+from services.metadata.domain.journal import Journal, Setback
+from services.metadata.domain.rotation_steps import (
+    Activate,
+    GoBack,
+    Hold,
+    Kick,
+    MarkTrusted,
+    Mint,
+    Plan,
+    Remove,
+    Retire,
+    Silence,
+    Step,
+    Withdraw,
+)
+from svc_core.domain.status import ServerStatus
+from tests.builders import DEMO, NOW
+from tests.unit.metadata.journals import (
+    EPOCH,
+    at,
+    ca,
+    make_fleet,
+    make_instance,
+    make_issuer,
+    make_journal,
+    make_watcher,
+)
+
+S = IssuerState
+PERIOD_S = DEMO.ca.period.total_seconds()
+LEAD_S = PERIOD_S - DEMO.ca.lead.total_seconds()
+BUDGET_S = DEMO.drain_budget.total_seconds()
+BARRIER_S = BARRIER.total_seconds()
+NOBODY = Fleet(())
+QUIET = make_fleet(9)
+MOVED = make_fleet(9, ca(1))
+
+
+def tainted(issuer: Issuer, *, silenced: bool = True) -> Issuer:
+    return replace(issuer, is_tainted=True, is_silenced=silenced)
+
+
+def failing(version: int, error: str = "reload refused", *, issuer: str = "") -> Fleet:
+    """Return a fleet at ``version`` whose third server did not follow there."""
+    ok = issuer or ca(1)
+    servers = (
+        ServerStatus("n1", version, ok),
+        ServerStatus("n2", version, ok),
+        ServerStatus("n3", version - 1, ca(), error),
+    )
+    return Fleet([make_instance(version, ok), make_watcher(version, ok, servers=servers)])
+
+
+activated = make_issuer(S.ACTIVE, 1, since=PERIOD_S, version=3)
+draining = make_issuer(S.DRAINING, since=PERIOD_S, version=3)
+under_way = make_journal(draining, activated)
+back = replace(
+    make_journal(
+        make_issuer(S.ACTIVE, since=40, version=5), make_issuer(S.DRAINING, 1, since=40, version=5)
+    ),
+    setback=Setback(1, EPOCH + 1, EPOCH + 2),
+)
+
+
+# --- going back --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("journal", "fleet", "seconds", "step"),
+    [
+        pytest.param(
+            under_way,
+            failing(3),
+            PERIOD_S + BUDGET_S,
+            GoBack(ca(), "server n3: reload refused"),
+            id="a server says why it did not follow: go back",
+        ),
+        pytest.param(
+            make_journal(
+                replace(draining, not_after=at(PERIOD_S + BUDGET_S) + DEMO.leaf_ttl),
+                make_issuer(S.DRAINED, -1, since=0, version=1, ends=900),
+                activated,
+            ),
+            failing(3),
+            PERIOD_S + BUDGET_S,
+            GoBack(ca(-1), "server n3: reload refused"),
+            id="only to one that outlives a leaf",
+        ),
+        pytest.param(
+            back,
+            make_fleet(5, ca()),
+            41,
+            Withdraw(ca(1)),
+            id="everybody is back: the failed one leaves the trusted set",
+        ),
+        pytest.param(
+            back,
+            failing(5, issuer=ca()),
+            40 + BUDGET_S,
+            Withdraw(ca(1)),
+            id="who fails need not acknowledge, as long as nobody uses the failed one",
+        ),
+        pytest.param(
+            back,
+            make_fleet(5, ca(1)),
+            40 + BUDGET_S,
+            Kick(ca(1)),
+            id="who stays on the failed one is cut",
+        ),
+    ],
+)
+def test_a_failed_activation_is_undone(
+    journal: Journal, fleet: Fleet, seconds: float, step: Step
+) -> None:
+    assert plan(journal, fleet, at(seconds), DEMO) == step
+
+
+@pytest.mark.parametrize(
+    ("journal", "fleet", "seconds"),
+    [
+        pytest.param(under_way, failing(3), PERIOD_S + BUDGET_S - 0.001, id="not in time yet"),
+        pytest.param(under_way, failing(3, ""), PERIOD_S + BUDGET_S, id="late, but no failure"),
+        pytest.param(under_way, NOBODY, PERIOD_S + BUDGET_S, id="nobody says anything"),
+        pytest.param(
+            make_journal(make_issuer(S.DRAINED, since=PERIOD_S + 1, version=3), activated),
+            failing(3),
+            PERIOD_S + BUDGET_S,
+            id="the rotation was complete",
+        ),
+        pytest.param(
+            make_journal(replace(draining, not_after=at(PERIOD_S + BUDGET_S + 1)), activated),
+            failing(3),
+            PERIOD_S + BUDGET_S,
+            id="nowhere to go",
+        ),
+        pytest.param(
+            replace(back, issuers=(*back.issuers, make_issuer(S.DRAINING, -1, ends=900))),
+            failing(5, issuer=ca()),
+            40 + BUDGET_S,
+            id="once is enough, although there is an older one still",
+        ),
+    ],
+)
+def test_nothing_else_is_undone(journal: Journal, fleet: Fleet, seconds: float) -> None:
+    assert not isinstance(plan(journal, fleet, at(seconds), DEMO), GoBack)
+
+
+def test_while_nobody_counts_connections_the_failed_issuer_stays_trusted() -> None:
+    unseen = Fleet([make_instance(5, ca())])
+
+    step = plan(back, unseen, at(40 + BUDGET_S), DEMO)
+
+    assert step == Hold(f"{ca(1)} is still used by: no live watcher")
+
+
+def test_the_pause_doubles_up_to_four_periods() -> None:
+    journal = replace(under_way, setback=Setback())
+    resumes = []
+    for count in range(5):
+        journal = replace(under_way, setback=replace(journal.setback, count=count))
+        resumes.append(journal.went_back(ca(), now=at(40), epoch=EPOCH + 1).setback.resume)
+
+    assert resumes == [EPOCH + 2, EPOCH + 3, EPOCH + 5, EPOCH + 5, EPOCH + 5]
+
+
+def test_the_next_attempt_waits_for_its_epoch() -> None:
+    active = make_issuer(S.ACTIVE, since=40, version=5, ends=900)
+    journal = replace(
+        make_journal(active), setback=Setback(2, EPOCH + 1, EPOCH + 3), highest_epoch=EPOCH + 1
+    )
+    lead = DEMO.ca.lead.total_seconds()
+
+    assert plan(journal, make_fleet(5), at(2 * PERIOD_S - lead), DEMO) is None
+    assert plan(journal, make_fleet(5), at(3 * PERIOD_S - lead), DEMO) == Plan(EPOCH + 3)
+
+
+def test_a_pause_never_costs_the_active_issuer_its_orderly_end() -> None:
+    active = make_issuer(S.ACTIVE, since=40, version=5)
+    journal = replace(
+        make_journal(active), setback=Setback(9, EPOCH + 1, EPOCH + 5), highest_epoch=EPOCH + 1
+    )
+
+    assert plan(journal, make_fleet(5), at(PERIOD_S + LEAD_S), DEMO) == Plan(EPOCH + 2)
+
+
+# --- distrust ----------------------------------------------------------------------------------
+
+active = make_issuer(S.ACTIVE)
+fresh = make_issuer(S.STAGED, 1, since=10, version=2)
+left = replace(make_issuer(S.TAINTED, since=20, version=3), is_tainted=True, is_silenced=True)
+replaced = make_issuer(S.ACTIVE, 1, since=20, version=3)
+
+
+@pytest.mark.parametrize(
+    ("journal", "fleet", "seconds", "step"),
+    [
+        pytest.param(
+            make_journal(tainted(active, silenced=False)),
+            NOBODY,
+            9,
+            Silence(ca()),
+            id="first of all it signs nothing any more",
+        ),
+        pytest.param(
+            make_journal(tainted(active)), QUIET, 9, Plan(EPOCH), id="then another one of its epoch"
+        ),
+        pytest.param(
+            make_journal(tainted(active), make_issuer(S.PLANNED, 1, since=9)),
+            QUIET,
+            9,
+            Mint(ca(1)),
+            id="made at once",
+        ),
+        pytest.param(
+            make_journal(tainted(active), make_issuer(S.PLANNED, 1, since=9)),
+            QUIET,
+            9 + PERIOD_S,
+            Withdraw(ca(1)),
+            id="unless it cannot be made",
+        ),
+        pytest.param(
+            make_journal(tainted(active), fresh),
+            make_fleet(2),
+            10.1,
+            Activate(ca(1), proven=False),
+            id="active as soon as everybody trusts it, long before the boundary",
+        ),
+        pytest.param(
+            make_journal(tainted(active), fresh),
+            make_fleet(1),
+            10 + BARRIER_S,
+            Activate(ca(1), proven=False),
+            id="or after three seconds, whoever does not",
+        ),
+        pytest.param(
+            make_journal(left, replaced),
+            make_fleet(3, ca(1)),
+            20.1,
+            Withdraw(ca()),
+            id="nobody uses the tainted one: trust in it ends",
+        ),
+        pytest.param(
+            make_journal(left, replaced),
+            make_fleet(3, ca()),
+            20 + BARRIER_S,
+            Withdraw(ca()),
+            id="and after three seconds, whoever does",
+        ),
+        pytest.param(
+            make_journal(replace(left, is_silenced=False), replaced),
+            QUIET,
+            20,
+            Silence(ca()),
+            id="a tainted one that is not active signs nothing either",
+        ),
+        pytest.param(
+            make_journal(
+                tainted(make_issuer(S.ACTIVE, 4, version=5)),
+                *(make_issuer(S.DRAINING, n, version=5, ends=900) for n in (0, 2, 3)),
+                make_issuer(S.DRAINED, 1, version=5, ends=900),
+            ),
+            QUIET,
+            4 * PERIOD_S + 1,
+            Retire(ca(1)),
+            id="a full trusted set makes room at once, drained ones first",
+        ),
+        pytest.param(
+            replace(
+                make_journal(replace(left, state=S.WITHDRAWN, since=at(21), version=4), replaced),
+                kicked=(ca(),),
+            ),
+            make_fleet(4, ca(1)),
+            22,
+            Remove(ca()),
+            id="every server is without it: deleted",
+        ),
+    ],
+)
+def test_a_tainted_issuer_is_left_in_seconds(
+    journal: Journal, fleet: Fleet, seconds: float, step: Step
+) -> None:
+    assert plan(journal, fleet, at(seconds), DEMO) == step
+
+
+def test_the_barrier_says_for_whom_it_waits() -> None:
+    waits = plan(make_journal(tainted(active), fresh), Fleet([make_watcher(2)]), at(10), DEMO)
+    silent = Fleet([make_instance(1), make_watcher(2)])
+    held = plan(make_journal(tainted(active), fresh), silent, at(12.9), DEMO)
+    leaving = plan(make_journal(left, replaced), make_fleet(3, ca()), at(22.9), DEMO)
+
+    assert waits == Activate(ca(1), proven=False)
+    assert held == Hold(f"{ca(1)} is not trusted yet by: gatekeeper/g1")
+    assert isinstance(leaving, Hold)
+    assert leaving.reason.startswith(f"{ca()} is tainted and still used by: gatekeeper/g1")
+
+
+# --- silence -----------------------------------------------------------------------------------
+
+DEADLINE_S = (hold_deadline(active.not_after or NOW, DEMO) - NOW).total_seconds()
+waiting = make_journal(active, make_issuer(S.STAGED, 1, since=LEAD_S, version=2))
+one_silent = Fleet([make_instance(1), make_watcher(2)])
+
+
+def test_the_deadline_leaves_a_whole_leaf_and_a_lead() -> None:
+    assert active.not_after is not None
+    left_over = active.not_after - at(DEADLINE_S)
+    assert left_over == DEMO.leaf_ttl + DEMO.skew + DEMO.ca.lead
+    assert DEADLINE_S >= PERIOD_S
+
+
+def test_until_the_deadline_whoever_is_silent_is_waited_for() -> None:
+    step = plan(waiting, one_silent, at(DEADLINE_S) - timedelta(microseconds=1), DEMO)
+
+    assert step == Hold(f"{ca(1)} is not trusted yet by: gatekeeper/g1")
+
+
+def test_then_a_quorum_goes_on_with_proof() -> None:
+    assert plan(waiting, one_silent, at(DEADLINE_S), DEMO) == Activate(ca(1), proven=True)
+
+
+def test_or_waits_on_as_the_policy_says() -> None:
+    step = plan(waiting, one_silent, at(DEADLINE_S), DEMO, SilencePolicy.WAIT)
+
+    assert step == Hold(f"{ca(1)} is not trusted yet by: gatekeeper/g1")
+
+
+@pytest.mark.parametrize(
+    "fleet",
+    [
+        pytest.param(
+            Fleet([make_instance(2), make_watcher(1)]), id="a quorum is never without the servers"
+        ),
+        pytest.param(Fleet([make_instance(2)]), id="nor without who speaks for them"),
+        pytest.param(NOBODY, id="nor without anybody"),
+    ],
+)
+def test_servers_are_always_waited_for(fleet: Fleet) -> None:
+    assert isinstance(plan(waiting, fleet, at(DEADLINE_S), DEMO), Hold)
+
+
+def test_a_deadline_is_no_reason_to_be_early() -> None:
+    early = make_journal(
+        make_issuer(S.ACTIVE, ends=50), make_issuer(S.STAGED, 1, since=LEAD_S, version=2, ends=150)
+    )
+
+    assert isinstance(plan(early, one_silent, at(PERIOD_S - 1), DEMO), Hold)
+    trusting = make_fleet(2)
+    assert plan(early, trusting, at(PERIOD_S - 1), DEMO) == MarkTrusted(ca(1))

@@ -1,0 +1,328 @@
+"""The reconciler undoes what failed, leaves what is distrusted, and writes down what it does."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from structlog.testing import capture_logs
+
+from services.metadata.domain.issuers import IssuerState
+from services.metadata.flows import rotation_metrics
+from services.metadata.flows.audit_keeping import entry_path
+from services.metadata.flows.issuer_orders import ROLLBACK, TAINT, IssuerOrders
+from svc_core.domain.audit import AUDIT_PATH, CHECKPOINT
+from svc_core.domain.operator_command import (
+    CommandRefusedError,
+    CommandUnknownError,
+    OperatorCommand,
+)
+from svc_core.domain.subjects import DESIRED_PATH, JOURNAL_PATH
+from svc_core.errors import SecretStoreError, StaleWriteError
+from tests.builders import DEMO, NOW, make_desired
+from tests.fakes.mishaps import Mishaps
+from tests.unit.metadata.journals import EPOCH, ca
+from tests.unit.metadata.logbook import assert_whole, read_log, stored_log
+from tests.unit.metadata.world import Authority, World, after, make_followers, run_for
+
+PERIOD_S = DEMO.ca.period.total_seconds()
+LEAD_S = PERIOD_S - DEMO.ca.lead.total_seconds()
+BUDGET_S = DEMO.drain_budget.total_seconds()
+S = IssuerState
+
+
+@dataclass
+class Operator:
+    """Gives one order at a time, and remembers how it ended."""
+
+    world: World
+    authority: Authority
+    refusals: list[Exception] = field(default_factory=list)
+    name: str = "operator"
+
+    async def give(self, kind: str, *, order: str = "order-1", **arguments: str) -> None:
+        """Give one order while the authority works."""
+        carry_out = IssuerOrders(self.authority.rotator, self.world.around).kinds[kind]
+        command = OperatorCommand(order, kind, arguments, NOW, NOW + timedelta(minutes=1))
+
+        async def progress(_: object) -> None:
+            return
+
+        try:
+            await carry_out(command, progress)
+        except (CommandUnknownError, CommandRefusedError) as err:
+            self.refusals.append(err)
+
+
+@dataclass
+class Giving:
+    """A loop that gives one order ``at`` a time, then rests."""
+
+    operator: Operator
+    at: float
+    kind: str
+    arguments: dict[str, str]
+    order: str = "order-1"
+    name: str = "giving"
+
+    async def run(self) -> None:
+        """Wait, give the order, rest."""
+        await asyncio.sleep(self.at)
+        await self.operator.give(self.kind, order=self.order, **self.arguments)
+        await asyncio.Event().wait()
+
+
+def told(world: World) -> list[tuple[str, str]]:
+    """Return kind and subject of every audit entry, checkpoints left out."""
+    entries = [link.entry for link in read_log(world)]
+    return [(e.kind, e.subject) for e in entries if e.kind != CHECKPOINT]
+
+
+# --- going back ----------------------------------------------------------------------------------
+
+
+async def test_a_server_that_does_not_follow_an_activation_brings_the_former_issuer_back() -> None:
+    world = World()
+    authority, (gatekeeper, watcher) = world.start(), make_followers(world)
+    loops = (*authority.loops, gatekeeper, watcher)
+    await run_for(PERIOD_S - 1, *loops)
+    watcher.stuck_at = world.desired[-1].version
+    after(1.5, lambda: setattr(watcher, "server_error", "reload refused: no"))
+
+    with capture_logs() as logs:
+        await run_for(1 + BUDGET_S + 0.5, *loops)
+
+    actives = [s.active for s in world.desired]
+    assert [actives[0], *(b for a, b in pairwise(actives) if a != b)] == [ca(), ca(1), ca()]
+    [undone] = [entry for entry in logs if entry["event"] == "issuer.went_back"]
+    assert (undone["issuer"], undone["failed"]) == (ca(), ca(1))
+    assert undone["reason"] == "server n3: reload refused: no"
+    assert ("issuer.went_back", ca()) in told(world)
+    assert [e for e in logs if e["event"] == "ca.rotated"] == []
+
+    watcher.stuck_at, watcher.server_error = None, ""
+    await run_for(3, *loops)
+    assert (await world.states())[ca()] is S.ACTIVE
+    assert ca(1) not in world.mint.names
+
+    await run_for(PERIOD_S, *loops)
+    journal = await world.journal()
+    assert journal.active is not None
+    assert journal.active.epoch == EPOCH + 2
+    assert journal.setback.count == 0
+    await assert_whole(world)
+
+
+async def test_an_operator_calls_a_successor_off_before_it_signs_anything() -> None:
+    world = World()
+    authority, followers = world.start(), make_followers(world)
+    operator = Operator(world, authority)
+    giving = Giving(operator, LEAD_S + 2, ROLLBACK, {})
+
+    await run_for(PERIOD_S + 2, *authority.loops, *followers, giving)
+
+    assert {s.active for s in world.desired} == {ca()}
+    assert ca(1) not in [i.name for i in world.desired[-1].issuers]
+    assert world.mint.names == {ca()}
+    assert ("issuer.called_off", ca(1)) in told(world)
+
+
+async def test_an_operator_goes_back_and_the_same_order_counts_once() -> None:
+    world = World()
+    authority, followers = world.start(), make_followers(world)
+    operator = Operator(world, authority)
+    orders = [Giving(operator, PERIOD_S + 2 + n, ROLLBACK, {}, name=f"n{n}") for n in range(2)]
+
+    await run_for(PERIOD_S + 6, *authority.loops, *followers, *orders)
+
+    actives = [s.active for s in world.desired]
+    assert [actives[0], *(b for a, b in pairwise(actives) if a != b)] == [ca(), ca(1), ca()]
+    assert operator.refusals == []
+    assert (await world.journal()).setback.count == 1
+
+
+async def test_where_there_is_nowhere_to_go_the_order_is_refused() -> None:
+    world = World()
+    authority = world.start()
+    operator = Operator(world, authority)
+
+    await run_for(3, *authority.loops, *make_followers(world), Giving(operator, 1, ROLLBACK, {}))
+
+    assert [type(err) for err in operator.refusals] == [CommandRefusedError]
+
+
+# --- distrust ------------------------------------------------------------------------------------
+
+
+async def test_a_tainted_active_issuer_signs_nothing_and_is_gone_in_seconds() -> None:
+    world = World()
+    authority, followers = world.start(), make_followers(world)
+    operator = Operator(world, authority)
+    giving = Giving(operator, 5, TAINT, {"issuer": ca()})
+
+    await run_for(5 + 7, *authority.loops, *followers, giving)
+
+    second = f"ca-{EPOCH}-2"
+    assert world.mint.silenced == [ca()]
+    assert [i.name for i in world.desired[-1].issuers] == [second]
+    assert world.desired[-1].active == second
+    assert ca() not in world.mint.names
+    kinds = [kind for kind, subject in told(world) if subject == ca()]
+    assert kinds[-4:] == [
+        "issuer.tainted",
+        "issuer.silenced",
+        "issuer.withdrawn",
+        "issuer.removed",
+    ]
+    assert operator.refusals == []
+    await assert_whole(world)
+
+
+async def test_who_stays_on_a_tainted_issuer_is_cut_after_three_seconds_each() -> None:
+    world = World()
+    authority, (gatekeeper, watcher) = world.start(), make_followers(world)
+    operator = Operator(world, authority)
+    after(4.5, lambda: setattr(gatekeeper, "is_trusting", False))
+    after(4.5, lambda: setattr(gatekeeper, "is_moving", False))
+
+    await run_for(
+        5 + 6 + 1,
+        *authority.loops,
+        gatekeeper,
+        watcher,
+        Giving(operator, 5, TAINT, {"issuer": ca()}),
+    )
+
+    assert [i.name for i in world.desired[-1].issuers] == [f"ca-{EPOCH}-2"]
+    assert world.desired[-1].kicked_issuers == (ca(),)
+
+
+async def test_the_regular_rotation_goes_on_after_a_taint() -> None:
+    world = World()
+    authority, followers = world.start(), make_followers(world)
+    giving = Giving(Operator(world, authority), 5, TAINT, {"issuer": ca()})
+
+    await run_for(2 * PERIOD_S + 2, *authority.loops, *followers, giving)
+
+    assert world.mint.made == [ca(), f"ca-{EPOCH}-2", ca(1), ca(2)]
+    assert world.desired[-1].active == ca(2)
+
+
+@pytest.mark.parametrize("name", ["", "ca-1-1"])
+async def test_what_is_not_there_cannot_be_tainted(name: str) -> None:
+    world = World()
+    authority = world.start()
+    operator = Operator(world, authority)
+    giving = Giving(operator, 1, TAINT, {"issuer": name})
+
+    await run_for(2, *authority.loops, giving)
+
+    assert [type(err) for err in operator.refusals] == [CommandUnknownError]
+
+
+# --- the log -------------------------------------------------------------------------------------
+
+
+async def test_every_step_of_a_rotation_is_written_down_before_it_is_journalled() -> None:
+    world = World()
+
+    await run_for(PERIOD_S + 3, *world.start().loops, *make_followers(world))
+
+    assert told(world) == [
+        ("lease.taken", "metadata-1"),
+        ("issuer.planned", ca()),
+        ("issuer.staged", ca()),
+        ("issuer.activated", ca()),
+        ("grants.changed", (await world.journal()).grants_digest),
+        ("issuer.planned", ca(1)),
+        ("issuer.staged", ca(1)),
+        ("issuer.trusted", ca(1)),
+        ("issuer.activated", ca(1)),
+        ("issuer.drained", ca()),
+    ]
+    assert read_log(world)[-1].entry.kind == CHECKPOINT
+    paths = [p for p, _ in world.store.history if p.startswith((AUDIT_PATH, JOURNAL_PATH))]
+    for before, later in pairwise(paths):
+        assert not (before.startswith(AUDIT_PATH) and later.startswith(AUDIT_PATH)) or (
+            later == entry_path(read_log(world)[-1].entry.number)
+        )
+    await assert_whole(world)
+
+
+async def test_every_version_of_the_desired_state_names_its_entry() -> None:
+    world = World()
+
+    await run_for(PERIOD_S + 3, *world.start().loops, *make_followers(world))
+
+    links = {link.entry.number: link for link in read_log(world)}
+    for state in world.desired:
+        entry = links[state.audit.number]
+        assert entry.digest == state.audit.digest
+        assert entry.entry.facts["version"] == str(state.version)
+
+
+async def test_a_rotation_whose_steps_cannot_be_written_down_does_not_take_place() -> None:
+    world = World()
+    authority, followers = world.start(), make_followers(world)
+    await run_for(LEAD_S - 1, *authority.loops, *followers)
+    number = len(await stored_log(world)) + 1
+    world.store.put(entry_path(number), {"entry": "junk"})
+
+    with capture_logs() as logs:
+        await run_for(PERIOD_S, *authority.loops, *followers)
+
+    assert world.mint.made == [ca()]
+    assert world.desired[-1].active == ca()
+    assert "audit.damaged" in {entry.get("code") for entry in logs}
+
+
+async def test_a_step_that_was_written_down_and_not_taken_can_be_told() -> None:
+    world = World()
+    await run_for(1, *world.start().loops)
+    world.store.mishaps = Mishaps(2)
+    changed = world.acls.current
+    world.acls.withhold(frozenset({next(iter(changed.services))}))
+
+    await run_for(3, *world.start().loops)
+
+    entries = [link.entry for link in read_log(world)]
+    taken = {entry.follows for entry in entries} | {(await world.journal()).audit.number}
+    steps = [entry for entry in entries if entry.follows is not None]
+    assert [e.kind for e in steps if e.number not in taken] != []
+    assert {e.kind for e in steps if e.number not in taken} <= {"lease.taken", "grants.changed"}
+    await assert_whole(world)
+
+
+async def test_an_older_state_is_never_stored_over_a_later_one() -> None:
+    world = World()
+    first, second = world.start(), world.start()
+    await first.announcer.store(make_desired(version=5))
+
+    with pytest.raises(StaleWriteError, match="a later state"):
+        await second.announcer.store(make_desired(version=4))
+
+    await second.announcer.store(make_desired(version=5))
+    assert [s.version for s in world.desired] == [5, 5]
+
+
+async def test_what_is_no_state_at_all_is_replaced() -> None:
+    world = World()
+    world.store.put(DESIRED_PATH, {"document": "junk"})
+
+    await world.start().announcer.store(make_desired(version=1))
+
+    assert [s.version for s in world.desired] == [1]
+
+
+async def test_while_the_store_is_away_it_says_so_and_asks_again_within_a_second() -> None:
+    world = World()
+    authority = world.start()
+    await run_for(1, *authority.loops)
+    after(0.1, lambda: setattr(world.store, "failure", SecretStoreError("OpenBao is away")))
+    after(12.0, lambda: setattr(world.store, "failure", None))
+
+    await run_for(12.0 + 1.1, authority.rotator)
+
+    assert authority.keeper.is_holder
+    assert authority.count(rotation_metrics.HELD) == 0
