@@ -50,6 +50,7 @@ coverage:
 generate:
     python -m scripts.gen_settings
     python -m scripts.gen_events
+    python -m scripts.gen_states
 
 # The whole system on this machine under load, for a few minutes.
 demo *arguments:

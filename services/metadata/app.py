@@ -20,6 +20,7 @@ from services.metadata.flows.acl_following import AclFollower, AclSource, read_a
 from services.metadata.flows.adoption import Adoption
 from services.metadata.flows.announcing import Announcer, Streams
 from services.metadata.flows.audit_keeping import AuditLog
+from services.metadata.flows.audited import AuditedStore, audited
 from services.metadata.flows.bundle_announcing import BundleAnnouncer
 from services.metadata.flows.bundle_responder import BundleResponder
 from services.metadata.flows.ca_rotation import CaRotator, RotationTools
@@ -72,8 +73,10 @@ def _authority(
     kit: ServiceKit[MetadataSettings], author: Author, acls: AclSource
 ) -> Sequence[Loop]:
     instances = InstanceKeys(kit.store, kit.clock)
-    ledgers = LedgerKeeper(kit.store)
-    keys = KeyIssuance(kit.store, TransitKeyWrap(kit.session), ledgers, instances, acls, kit.around)
+    audit = AuditLog(kit.store, author, kit.clock)
+    ledgers = LedgerKeeper(AuditedStore(kit.store, audit, "ledger"))
+    key_store = AuditedStore(kit.store, audit, "keys")
+    keys = KeyIssuance(key_store, TransitKeyWrap(kit.session), ledgers, instances, acls, kit.around)
     fleet = FleetWatch(kit.bus, instances, kit.around)
     announcer = Announcer(
         kit.store,
@@ -84,7 +87,6 @@ def _authority(
         kit.around,
     )
     canaries = NatsCanary(kit.settings.nats.servers)
-    audit = AuditLog(kit.store, author, kit.clock)
     times = LeaseTimes.of(kit.settings.rotation)
     tools = RotationTools(
         JournalKeeper(kit.store, kit.instance, audit, kit.clock, times),
@@ -111,7 +113,7 @@ def _authority(
         announcer,
         BundleResponder(kit.bus, keys, instances, acls, author, kit.around),
         BundleAnnouncer(keys, kit.connection, author, kit.around),
-        _commands(kit, orders, IssuerOrders(rotator, kit.around)),
+        _commands(kit, orders, IssuerOrders(rotator, kit.around), audit),
         _janitor(kit),
     ]
 
@@ -127,9 +129,11 @@ def _janitor(kit: ServiceKit[MetadataSettings]) -> Loop:
     )
 
 
-def _commands(kit: ServiceKit[MetadataSettings], orders: KeyOrders, issuers: IssuerOrders) -> Loop:
+def _commands(
+    kit: ServiceKit[MetadataSettings], orders: KeyOrders, issuers: IssuerOrders, audit: AuditLog
+) -> Loop:
     operator = Statements([read_operator_identity(kit.settings.trust)])
-    kinds = {**orders.kinds, **issuers.kinds}
+    kinds = audited({**orders.kinds, **issuers.kinds}, audit)
     return CommandFollower(kit.store, operator, kinds, kit.instance, kit.around)
 
 

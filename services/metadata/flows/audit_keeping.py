@@ -61,6 +61,7 @@ class AuditLog:
         self._limit = 0
         self._unsigned = 0
         self._is_due = False
+        self._is_anchored = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
 
     @property
@@ -71,6 +72,8 @@ class AuditLog:
     def anchor(self, head: AuditHead, *, limit: int) -> None:
         """Take over what the journal says about the log; it never makes this process forget.
 
+        Nothing is written before the first time: where the log goes on is not known until then.
+
         Args:
             head: the last entry that took effect.
             limit: number of the entry in the newest desired state; everything from it on is kept.
@@ -78,6 +81,7 @@ class AuditLog:
         if head.number > self._head.number:
             self._head = head
         self._limit = max(self._limit, limit)
+        self._is_anchored.set()
 
     async def catch_up(self) -> None:
         """Take over what was written behind the last entry this process has seen.
@@ -101,6 +105,7 @@ class AuditLog:
             StaleWriteError: another step of the journal was written down first; the same.
             AuditDamagedError: what is stored does not continue the chain; the same.
         """
+        await self._is_anchored.wait()
         async with self._one_at_a_time:
             if self._is_due or self._unsigned >= self._policy.every:
                 await self._sign()

@@ -15,7 +15,7 @@ from svc_core.adapters.openbao_kv import OpenBaoSecretStore
 from svc_core.adapters.system_clock import SystemClock
 from svc_core.crypto import contexts
 from svc_core.crypto.signing import Algorithm, Signer
-from svc_core.domain.audit import AuditHead
+from svc_core.domain.audit import NO_ENTRY, AuditHead
 from svc_core.domain.identity import METADATA
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import DESIRED_PATH
@@ -59,6 +59,8 @@ async def test_what_metadata_writes_the_operator_verifies(
         store = OpenBaoSecretStore(session)
         first, second = (AuditLog(store, author, SystemClock(), policy=POLICY) for _ in range(2))
 
+        for log in (first, second):
+            log.anchor(NO_ENTRY, limit=0)
         # Two processes in turn: whoever is second with a number is refused, and goes on behind it.
         for log in (first, second) * 10:
             head = await log.append(NOTE)

@@ -21,7 +21,9 @@ SMALL = AuditPolicy(every=4, kept=8)
 
 
 def make_log(world: World, policy: AuditPolicy | None = None) -> AuditLog:
-    return AuditLog(world.store, world.author, world.clock, policy=policy or AuditPolicy())
+    log = AuditLog(world.store, world.author, world.clock, policy=policy or AuditPolicy())
+    log.anchor(NO_ENTRY, limit=0)
+    return log
 
 
 async def kinds(world: World) -> list[str]:
@@ -190,6 +192,17 @@ async def test_a_process_goes_on_where_the_journal_says_and_reads_the_rest() -> 
     assert after_restart.head == first.head
     after_restart.anchor(AuditHead(3, third.digest), limit=3)
     assert after_restart.head == first.head
+
+
+async def test_nothing_is_written_before_it_is_known_where_the_log_goes_on() -> None:
+    world = World()
+    log = AuditLog(world.store, world.author, world.clock)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(60):
+            await log.append(NOTE)
+
+    assert await stored_log(world) == {}
 
 
 # --- signatures and cuts -------------------------------------------------------------------------

@@ -286,3 +286,12 @@ async def test_a_client_that_is_refused_hears_the_code() -> None:
             await follower.pull()
 
     assert KEM.public != THIEF.public
+
+
+async def test_a_revocation_holds_at_the_next_pull_whoever_was_told_of_it() -> None:
+    """By another replica, for instance: this one has not taken over the new rights yet."""
+    async with open_office() as office:
+        raw = await office.signed(office.request())
+        await office.note(lambda ledger: ledger.without(GATEKEEPER, []))
+
+        assert await office.refusal(raw) == RevokedError.code
