@@ -11,6 +11,7 @@ from console import (
     bench_commands,
     dead_letter_commands,
     doctor_commands,
+    issuer_commands,
     plan_commands,
     provision_commands,
     revoke_commands,
@@ -136,6 +137,8 @@ def load(
 app.command()(doctor_commands.doctor)
 app.command()(revoke_commands.revoke)
 app.command()(revoke_commands.unrevoke)
+app.command()(issuer_commands.taint)
+app.command()(issuer_commands.rollback)
 
 
 def main() -> None:

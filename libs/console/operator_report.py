@@ -1,13 +1,15 @@
 """What an operator reads while an order is carried out, and what there is to do afterwards."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 
 from svc_core.domain.operator_command import (
     REVOKE,
+    ROLLBACK,
+    TAINT,
     UNREVOKE,
     CommandResult,
     CommandState,
@@ -63,6 +65,7 @@ def described(result: CommandResult) -> Iterator[str]:
             f"its way into OpenBao is ended: {outcome['secret_ids_destroyed']} secret-ids, "
             f"{outcome['tokens_revoked']} tokens"
         )
+    yield from _issuers(outcome)
     if "servers_verified" in outcome:
         yield (
             "every NATS server was reloaded and verified"
@@ -90,13 +93,10 @@ def next_steps(result: CommandResult, command: OperatorCommand) -> Iterator[str]
     if result.state is CommandState.REFUSED:
         yield "mend what the refusal says, then give the order again"
         return
-    if not result.outcome.get("servers_verified", True):
-        yield "look at Watcher's status and log: a server that was not reloaded still has the user"
-    adoption = result.outcome.get("adoption", {"observed": True, "waiting": []})
-    if not adoption["observed"]:
-        yield "NATS could not be asked who has followed; see `securetransport status` later"
-    elif adoption["waiting"]:
-        yield f"see why these still use the former keys: {', '.join(adoption['waiting'])}"
+    if command.kind in {TAINT, ROLLBACK}:
+        yield "watch it happen: `securetransport audit show` has every step, `status` the issuers"
+        return
+    yield from _unverified(result)
     if command.kind == REVOKE:
         yield f"stop the processes of {service}; what they try is refused, but it fills logs"
         yield f"to let it back in: `securetransport unrevoke {service}`"
@@ -106,6 +106,23 @@ def next_steps(result: CommandResult, command: OperatorCommand) -> Iterator[str]
         yield f"give it a new secret-id (`up` or `provision openbao` do), then start {service}"
     elif succeeded(result):
         yield "nothing"
+
+
+def _unverified(result: CommandResult) -> Iterator[str]:
+    if not result.outcome.get("servers_verified", True):
+        yield "look at Watcher's status and log: a server that was not reloaded still has the user"
+    adoption = result.outcome.get("adoption", {"observed": True, "waiting": []})
+    if not adoption["observed"]:
+        yield "NATS could not be asked who has followed; see `securetransport status` later"
+    elif adoption["waiting"]:
+        yield f"see why these still use the former keys: {', '.join(adoption['waiting'])}"
+
+
+def _issuers(outcome: Mapping[str, Any]) -> Iterator[str]:
+    if outcome.get("issuer"):
+        yield f"{outcome['issuer']} is distrusted: it signs nothing from now on"
+    if outcome.get("from"):
+        yield f"{outcome['from']} is left for the issuer before it"
 
 
 def _adoption(result: CommandResult) -> Iterator[str]:

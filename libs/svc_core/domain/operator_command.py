@@ -15,6 +15,8 @@ from svc_core.errors import RejectedError
 ROTATE_KEYS: Final = "rotate-keys"
 REVOKE: Final = "revoke"
 UNREVOKE: Final = "unrevoke"
+TAINT: Final = "taint"
+ROLLBACK: Final = "rollback"
 COMMANDS_PATH: Final = "commands"
 """Where the operator leaves commands; it may create there and nothing else."""
 RESULTS_PATH: Final = "transport/commands"

@@ -4,7 +4,6 @@ Either is one change of the journal; everything else follows from the plan, step
 """
 
 from collections.abc import Mapping
-from typing import Final
 
 from services.metadata.domain.audit import Note
 from services.metadata.domain.issuers import REMOVABLE
@@ -12,14 +11,13 @@ from services.metadata.domain.journal import Journal
 from services.metadata.flows.ca_rotation import CaRotator, Change
 from services.metadata.flows.commands import CarryOut, Outcome, Progress
 from svc_core.domain.operator_command import (
+    ROLLBACK,
+    TAINT,
     CommandRefusedError,
     CommandUnknownError,
     OperatorCommand,
 )
 from svc_core.runtime.surroundings import Surroundings
-
-TAINT: Final = "taint"
-ROLLBACK: Final = "rollback"
 
 
 class IssuerOrders:

@@ -10,7 +10,18 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 HELP_WITHIN_S = 0.3
-COMMANDS = ("demo", "up", "down", "status", "load")
+COMMANDS = (
+    "demo",
+    "up",
+    "down",
+    "status",
+    "load",
+    "revoke",
+    "unrevoke",
+    "taint",
+    "rollback",
+    "doctor",
+)
 
 
 def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

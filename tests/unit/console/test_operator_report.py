@@ -10,7 +10,9 @@ from rich.console import Console
 from console.operator_report import Report, next_steps, succeeded
 from svc_core.domain.operator_command import (
     REVOKE,
+    ROLLBACK,
     ROTATE_KEYS,
+    TAINT,
     UNREVOKE,
     CommandResult,
     CommandState,
@@ -100,3 +102,25 @@ def test_each_kind_ends_with_what_is_next() -> None:
     assert "unrevoke gatekeeper" in " ".join(next_steps(result(), command(REVOKE)))
     assert "state directory of gatekeeper" in " ".join(next_steps(result(), command(UNREVOKE)))
     assert list(next_steps(result(), command(ROTATE_KEYS))) == ["nothing"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome", "line"),
+    [
+        (TAINT, {"issuer": "ca-7-1"}, "ca-7-1 is distrusted"),
+        (ROLLBACK, {"from": "ca-8-1"}, "ca-8-1 is left"),
+    ],
+)
+def test_an_order_about_issuers_says_what_follows(
+    kind: str, outcome: dict[str, Any], line: str
+) -> None:
+    text = io.StringIO()
+    ordered = OperatorCommand("c-1", kind, {}, NOW, NOW + timedelta(minutes=1))
+    at = NOW + timedelta(seconds=2)
+
+    Report(Console(file=text), ordered).now(
+        CommandResult("c-1", CommandState.DONE, "metadata-1", at, outcome=outcome)
+    )
+
+    assert line in text.getvalue()
+    assert "audit show" in text.getvalue()

@@ -11,9 +11,11 @@ from structlog.testing import capture_logs
 from services.metadata.domain.issuers import IssuerState
 from services.metadata.flows import rotation_metrics
 from services.metadata.flows.audit_keeping import entry_path
-from services.metadata.flows.issuer_orders import ROLLBACK, TAINT, IssuerOrders
+from services.metadata.flows.issuer_orders import IssuerOrders
 from svc_core.domain.audit import AUDIT_PATH, CHECKPOINT
 from svc_core.domain.operator_command import (
+    ROLLBACK,
+    TAINT,
     CommandRefusedError,
     CommandUnknownError,
     OperatorCommand,
