@@ -110,7 +110,7 @@ async def test_only_what_nobody_claims_is_destroyed(
         again = await janitor.sweep(GATEKEEPER)
 
     assert (destroyed, list(again)) == ([made.accessor], [])
-    assert metrics.get_sample_value(UNCLAIMED, {"service": GATEKEEPER}) == 1
+    assert metrics.get_sample_value(UNCLAIMED, {"role": GATEKEEPER}) == 1
     await assert_logs_in(one)
     await assert_logs_in(waiting)
     with pytest.raises(CredentialRefusedError):
@@ -130,7 +130,7 @@ async def test_a_restarted_and_a_sleeping_instance_keep_theirs(
 
     await assert_logs_in(asleep)
     await assert_logs_in(restarted)
-    assert metrics.get_sample_value(UNCLAIMED, {"service": GATEKEEPER}) is None
+    assert metrics.get_sample_value(UNCLAIMED, {"role": GATEKEEPER}) is None
 
 
 async def test_an_instance_that_was_renamed_takes_its_secret_id_along(

@@ -45,9 +45,10 @@ STOPS_WITHIN_S: Final = 10
 
 
 @pytest.fixture(scope="module")
-def authority(server_root: Path) -> Iterator[RunningOpenBao]:
+def authority(server_root: Path, request: pytest.FixtureRequest) -> Iterator[RunningOpenBao]:
     """An OpenBao of this module's own that holds a signed state of the profile ``testing``."""
-    with in_background(lambda: open_bare_openbao(server_root / "authority")) as openbao:
+    root = server_root / request.module.__name__.rpartition(".")[2]
+    with in_background(lambda: open_bare_openbao(root)) as openbao:
         complete(lambda: say_what_is_desired(openbao))
         yield openbao
 
