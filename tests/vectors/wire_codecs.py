@@ -8,15 +8,19 @@ import msgspec
 
 from svc_core.domain.secrets import SecretBytes
 from svc_core.wire import (
+    audit,
     auth,
     batch_proof,
     bundle_exchange,
+    bundle_notice,
     dead_letter,
     desired,
     documents,
     framing,
     identities,
     key_records,
+    operator_command,
+    replay_mark,
     service_bundle,
     signed_message,
     status,
@@ -105,6 +109,10 @@ OTHERS: Mapping[str, WireCodec] = {
     "batch proof": WireCodec(batch_proof.encode, batch_proof.decode),
     "desired state": WireCodec(desired.encode, desired.decode),
     "status": WireCodec(status.encode, lambda raw: status.decode(raw, signer=STATUS_SIGNER)),
+    "operator command": WireCodec(operator_command.encode, operator_command.decode),
+    "bundle notice": WireCodec(bundle_notice.encode, bundle_notice.decode),
+    "replay mark": WireCodec(replay_mark.encode, replay_mark.decode),
+    "audit entry": WireCodec(audit.encode, audit.decode),
 }
 """What is not, but has one encoding only too."""
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from svc_core.crypto.signing import Algorithm, Signer
+from svc_core.domain.audit import AuditEntry, Checkpoint
 from svc_core.domain.batch_proof import BatchProof
 from svc_core.domain.bundle import BundleRequest, ServiceBundle
 from svc_core.domain.desired import DesiredState, TopicGrant, TrustedIssuer
@@ -13,10 +14,13 @@ from svc_core.domain.epochs import Epoch
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, WATCHER, InstanceName
 from svc_core.domain.keys import KeyRing, SigningKey, TopicKey, TopicPermission, VerifyKey
 from svc_core.domain.messages import AuthenticationRequest, AuthenticationResponse
+from svc_core.domain.operator_command import OperatorCommand
+from svc_core.domain.replays import ReplayMark
 from svc_core.domain.sealed import Sealed
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.status import InstanceStatus, ServerStatus
 from svc_core.domain.subjects import AUTH_REQUEST, RESPONDER
+from svc_core.wire.bundle_notice import BundleNotice
 from svc_core.wire.dead_letter import DeadLetter
 from svc_core.wire.signed_message import SignedMessage
 
@@ -178,5 +182,28 @@ FIXED: Mapping[str, tuple[str, Any]] = {
     ),
     "desired_state": ("desired state", DESIRED),
     "status": ("status", STATUS),
+    "operator_command": (
+        "operator command",
+        OperatorCommand(
+            "20260101T000000Z-1", "revoke", {"service": "gatekeeper"}, NOW, NOW + timedelta(hours=1)
+        ),
+    ),
+    "bundle_notice": ("bundle notice", BundleNotice(GATEKEEPER, 88_361_280_000_007, NOW)),
+    "replay_mark": ("replay mark", ReplayMark(7, 1, is_done=True, at=NOW)),
+    "audit_entry": (
+        "audit entry",
+        AuditEntry(2, NOW, "metadata-1", "issuer.staged", "ca-7-1", {"epoch": "7"}, follows=1),
+    ),
+    "audit_checkpoint": (
+        "audit entry",
+        AuditEntry(
+            3,
+            NOW,
+            "metadata-1",
+            "audit.checkpoint",
+            "",
+            checkpoint=Checkpoint(1, bytes(32), "metadata-1", drawn("checkpoint", 4627)),
+        ),
+    ),
 }
 """Codec and value by vector, for what has the same bytes every time."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from svc_core.domain.audit import CHECKPOINT, AuditEntry
 from svc_core.domain.batch_proof import BatchProof
 from svc_core.domain.bundle import BundleRequest, ServiceBundle
 from svc_core.domain.desired import DesiredState, TopicGrant, TrustedIssuer
@@ -13,10 +14,13 @@ from svc_core.domain.epochs import Epoch
 from svc_core.domain.identity import InstanceName, ServiceName, Subject
 from svc_core.domain.keys import KeyRing, SigningKey, TopicKey, TopicPermission, VerifyKey
 from svc_core.domain.messages import AuthenticationRequest, AuthenticationResponse
+from svc_core.domain.operator_command import OperatorCommand
+from svc_core.domain.replays import ReplayMark
 from svc_core.domain.sealed import Sealed
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.status import InstanceStatus, ServerStatus
 from svc_core.wire.bundle_exchange import BundleReply, SignedRequest
+from svc_core.wire.bundle_notice import BundleNotice
 from svc_core.wire.dead_letter import DeadLetter
 from svc_core.wire.documents import SignedDocument
 from svc_core.wire.identities import PublicIdentity, SignedIdentities
@@ -205,6 +209,30 @@ VALUES: Mapping[str, st.SearchStrategy[Any]] = {
             tuple
         ),
         connections=st.dictionaries(texts, numbers, max_size=3),
+    ),
+    "operator command": st.builds(
+        OperatorCommand,
+        tokens.filter(lambda token: "/" not in token),
+        tokens,
+        st.dictionaries(tokens, tokens, max_size=3),
+        instants,
+        instants,
+    ),
+    "bundle notice": st.builds(BundleNotice, services, counts, instants),
+    "replay mark": st.builds(
+        ReplayMark, st.integers(1, LARGEST), st.integers(1, LARGEST), st.booleans(), instants
+    ),
+    "audit entry": st.integers(1, LARGEST).flatmap(
+        lambda number: st.builds(
+            AuditEntry,
+            st.just(number),
+            instants,
+            tokens,
+            tokens.filter(lambda kind: kind != CHECKPOINT),
+            texts,
+            st.dictionaries(texts, texts, max_size=3),
+            st.none() | st.integers(0, number - 1),
+        )
     ),
     "identities": st.builds(
         SignedIdentities,
