@@ -56,9 +56,9 @@ class ListenerBinding:
         self._subscriptions[link] = await link.subscribe(self._topic, deliver)
 
     async def detach(self, link: NatsLink) -> None:
-        """Unsubscribe from ``link``."""
+        """Unsubscribe from ``link`` once what it delivered has been handed over."""
         if (subscription := self._subscriptions.pop(link, None)) is not None:
-            await link.unsubscribe(subscription)
+            await link.unsubscribe(subscription, drain=True)
 
 
 class ResponderBinding:

@@ -108,7 +108,7 @@ class NatsConnection:
             BusError, AccessDeniedError: no new link could be had; the old one goes on.
         """
         async with self._changing:
-            fresh = await self._open()
+            fresh = await self._open(first=self._current.url if self._current else "")
             await self._attach_new(fresh)
             former, self._current = self._current, fresh
             self._has_link.set()
@@ -307,11 +307,16 @@ class NatsConnection:
                 return link
         raise BusError("no connection")
 
-    async def _open(self) -> NatsLink:
+    async def _open(self, *, first: str = "") -> NatsLink:
+        """Open a link to any server; to ``first`` if that can be had.
+
+        A swap stays on its server: the others then never hear that interest moved, so nothing is
+        sent to where somebody has just left.
+        """
         servers = list(self._settings.servers)
-        first = self._entropy(1)[0] % len(servers)
+        start = servers.index(first) if first in servers else self._entropy(1)[0] % len(servers)
         last_error: BusError | AccessDeniedError | None = None
-        for url in servers[first:] + servers[:first]:
+        for url in servers[start:] + servers[:start]:
             try:
                 return await NatsLink.open(self._target(url))
             except (BusError, AccessDeniedError) as err:

@@ -43,6 +43,8 @@ from tests.integration.bare_stack import DEPLOYMENT, RunningCluster
 
 PATIENCE_S = 0.4
 ELECTION_S = 30.0
+NO_PEERS_YET = 10005
+"""What the leader says until it has heard from every node."""
 DECLARED_DIFFERENTLY = 10058
 """A test before this one declared it as Metadata does, which is good enough."""
 
@@ -137,6 +139,8 @@ async def declare(cluster: RunningCluster) -> None:
                 except (NatsTimeoutError, nats.js.errors.ServiceUnavailableError):
                     continue
                 except nats.js.errors.BadRequestError as err:
+                    if err.err_code == NO_PEERS_YET:
+                        continue
                     if err.err_code != DECLARED_DIFFERENTLY:
                         raise
                     break
