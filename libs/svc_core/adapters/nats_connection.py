@@ -108,7 +108,8 @@ class NatsConnection:
             BusError, AccessDeniedError: no new link could be had; the old one goes on.
         """
         async with self._changing:
-            fresh = await self._open(first=self._current.url if self._current else "")
+            known = self._current.url if self._current and self.is_connected else ""
+            fresh = await self._open(first=known)
             await self._attach_new(fresh)
             former, self._current = self._current, fresh
             self._has_link.set()
