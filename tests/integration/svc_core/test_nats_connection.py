@@ -83,7 +83,9 @@ async def test_without_a_connection_requests_fail_and_publishes_wait(
     await connection.close()
 
 
-async def test_a_responder_answers_every_request_while_it_swaps(declared: RunningCluster) -> None:
+async def test_a_responder_answers_while_it_swaps(declared: RunningCluster) -> None:
+    """A request is sent at most once, so one may be lost to a move; its sender asks again."""
+
     async def echo(request: bytes) -> bytes:
         return request
 
@@ -94,15 +96,20 @@ async def test_a_responder_answers_every_request_while_it_swaps(declared: Runnin
     ):
         responder = group.create_task(metadata.respond(BUNDLE_PULL, BUNDLE_WORKERS, echo))
         swapping = group.create_task(_swap(metadata, times=5))
-        answered = 0
+        answered = lost = 0
         while not swapping.done() or answered < 50:
             request = str(answered).encode()
-            reply = await gatekeeper.request(BUNDLE_PULL, request, timeout=timedelta(seconds=3))
+            try:
+                reply = await gatekeeper.request(BUNDLE_PULL, request, timeout=timedelta(seconds=1))
+            except BusError:
+                lost += 1
+                continue
             assert reply == request
             answered += 1
         responder.cancel()
 
     assert metadata.swaps == 5
+    assert lost <= metadata.swaps
 
 
 async def test_a_listener_misses_nothing_while_it_swaps(declared: RunningCluster) -> None:
