@@ -3,8 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,11 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from console.stack_commands import NoStackError
-from devstack.bootstrap import log_in
-from devstack.endpoints import read_endpoints
-from devstack.layout import OPERATOR, Layout
-from devstack.openbao_api import OpenBaoApi, open_openbao_api
+from console.operator_session import open_operator_session
+from devstack.layout import Layout
+from devstack.openbao_api import OpenBaoApi
 from svc_core.adapters.pinned import read_pinned_identities
 from svc_core.config import TrustSettings
 from svc_core.crypto import contexts
@@ -80,7 +77,7 @@ async def verify_log(root: Path, *, url: str, as_json: bool) -> int:
     """
     layout = Layout.at(root)
     statements = _statements(layout)
-    async with _opened(layout, url) as api:
+    async with open_operator_session(layout, url) as api:
         verdict = await _verdict(api, statements)
         if verdict.fault is not None and verdict.fault.kind is FaultKind.MISSING:
             # The log may just have been cut, between its listing and its reading.
@@ -94,7 +91,7 @@ async def verify_log(root: Path, *, url: str, as_json: bool) -> int:
 
 async def show_log(root: Path, *, url: str, last: int, as_json: bool) -> int:
     """Print the newest ``last`` entries; raises as `verify_log` does."""
-    async with _opened(Layout.at(root), url) as api:
+    async with open_operator_session(Layout.at(root), url) as api:
         stored = await _entries(api, (await _numbers(api))[-last:])
         journal = await _read(api, JOURNAL_PATH)
     entries = [link.entry for link in links(stored)]
@@ -139,23 +136,6 @@ def _checking(statements: Statements) -> CheckSignature:
         statements.verifier(signer).verify(signature, message, context=contexts.AUDIT_CHECKPOINT)
 
     return check
-
-
-@asynccontextmanager
-async def _opened(layout: Layout, url: str) -> AsyncIterator[OpenBaoApi]:
-    if not url:
-        endpoints = read_endpoints(layout)
-        if endpoints is None:
-            raise NoStackError(layout.root)
-        url = endpoints.openbao.url
-    async with open_openbao_api(url, layout.openbao_ca) as api:
-        session = await log_in(api, layout, OPERATOR)
-        try:
-            yield session
-        finally:
-            # A token that is not given back ends by itself within the hour.
-            with suppress(SvcError):
-                await session.write("auth/token/revoke-self")
 
 
 async def _desired(api: OpenBaoApi, statements: Statements) -> DesiredState | None:

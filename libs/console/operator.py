@@ -7,8 +7,7 @@ directory; they never appear in output or on a command line.
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,11 +16,9 @@ from typing import Final
 from rich.console import Console
 
 from console.operator_report import Report, next_steps, succeeded
-from console.stack_commands import NoStackError
-from devstack.bootstrap import log_in
-from devstack.endpoints import read_endpoints
-from devstack.layout import OPERATOR, Layout
-from devstack.openbao_api import OpenBaoApi, open_openbao_api
+from console.operator_session import open_operator_session
+from devstack.layout import Layout
+from devstack.openbao_api import OpenBaoApi
 from svc_core.adapters.system_entropy import system_entropy
 from svc_core.crypto import contexts
 from svc_core.crypto.signing import Algorithm, Signer
@@ -34,7 +31,7 @@ from svc_core.domain.operator_command import (
     OperatorCommand,
 )
 from svc_core.domain.secrets import SecretBytes
-from svc_core.errors import ConfigError, DependencyError, NotFoundError, SvcError
+from svc_core.errors import ConfigError, DependencyError, NotFoundError
 from svc_core.wire import documents, operator_command
 from svc_core.wire.documents import SignedDocument
 
@@ -91,7 +88,7 @@ async def give_order(order: Order) -> int:
     command = _command(order)
     document = _signed(command, layout)
     report = Report(Console(file=sys.stderr if order.as_json else sys.stdout), command)
-    async with _operator(layout, order.url) as api:
+    async with open_operator_session(layout, order.url) as api:
         body = {"data": documents.encode_entry(document), "options": {"cas": 0}}
         await api.write(f"secret/data/{COMMANDS_PATH}/{command.id}", body)
         report.left()
@@ -123,23 +120,6 @@ def _signed(command: OperatorCommand, layout: Layout) -> SignedDocument:
         documents.signing_input(OPERATOR_SIGNER, body), context=contexts.OPERATOR_COMMAND
     )
     return SignedDocument(body, OPERATOR_SIGNER, signature)
-
-
-@asynccontextmanager
-async def _operator(layout: Layout, url: str) -> AsyncIterator[OpenBaoApi]:
-    if not url:
-        endpoints = read_endpoints(layout)
-        if endpoints is None:
-            raise NoStackError(layout.root)
-        url = endpoints.openbao.url
-    async with open_openbao_api(url, layout.openbao_ca) as api:
-        session = await log_in(api, layout, OPERATOR)
-        try:
-            yield session
-        finally:
-            # A token that is not given back ends by itself within the hour.
-            with suppress(SvcError):
-                await session.write("auth/token/revoke-self")
 
 
 async def _watched(api: OpenBaoApi, command: OperatorCommand, report: Report) -> CommandResult:

@@ -278,4 +278,5 @@ def test_the_alternative_chart_is_as_strict() -> None:
     assert values["global"]["tlsDisable"] is False
     assert values["server"]["dev"]["enabled"] is False
     assert 'audit "file"' in raft
+    # The setting itself is what may not be there: with it a node would join whoever answers.
     assert "tls_skip_verify" not in raft

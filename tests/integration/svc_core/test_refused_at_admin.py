@@ -46,6 +46,7 @@ async def test_everybody_who_should_be_is_refused_and_counted_once_for_the_reaso
 async def test_a_listener_that_lets_everybody_in_is_found_out() -> None:
     def lax(material: TlsMaterial) -> ssl.SSLContext:
         context = server_context(material)
+        # On purpose, in this test only: the listener that the examination has to find out.
         context.verify_mode = ssl.CERT_NONE
         context.num_tickets = 2
         context.minimum_version = ssl.TLSVersion.TLSv1_2
