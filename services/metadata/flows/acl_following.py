@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from services.metadata.domain.key_generations import acl_digest
 from services.metadata.ports import AclManifest
 from svc_core.domain.acl import Acl
 from svc_core.domain.acl_diff import AclDiff, diff_acls
@@ -54,6 +55,7 @@ class AclSource:
         self._stated = acl
         self._revoked = revoked or frozenset()
         self._current = _without(acl, self._revoked)
+        self._digest = acl_digest(self._current, self._revoked)
         self._waiting: list[Wakeup] = []
         self._is_settled = asyncio.Event()
         if revoked is not None:
@@ -68,6 +70,11 @@ class AclSource:
     def current(self) -> Acl:
         """The rights that are granted."""
         return self._current
+
+    @property
+    def digest(self) -> str:
+        """Changes with the rights and with who is revoked; made once per change."""
+        return self._digest
 
     @property
     def revoked(self) -> frozenset[ServiceName]:
@@ -97,6 +104,7 @@ class AclSource:
 
     def _refresh(self) -> None:
         self._current = _without(self._stated, self._revoked)
+        self._digest = acl_digest(self._current, self._revoked)
         for wakeup in self._waiting:
             wakeup.set()
 

@@ -15,7 +15,6 @@ from services.metadata.domain.audit import Note
 from services.metadata.domain.ca_rotation import SilencePolicy, next_deadline, plan
 from services.metadata.domain.fleet import Fleet
 from services.metadata.domain.journal import Journal
-from services.metadata.domain.key_generations import acl_digest
 from services.metadata.domain.rotation_steps import Hold
 from services.metadata.flows.acl_following import AclSource
 from services.metadata.flows.announcing import Announcer, desired_state
@@ -164,7 +163,7 @@ class CaRotator:
                     order.done.set_result(None)
 
     async def _follow_acl(self) -> None:
-        digest = acl_digest(self._acls.current, self._acls.revoked)
+        digest = self._acls.digest
         journal = self._keeper.journal
         if journal.active is not None and journal.grants_digest != digest:
             changed = journal.with_grants(digest)
