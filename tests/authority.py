@@ -5,11 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from svc_core.crypto import contexts, sealing
 from svc_core.crypto.kdf import labelled_info
-from svc_core.crypto.kem import encapsulate
+from svc_core.crypto.kem import KemKey, encapsulate
 from svc_core.crypto.signing import Algorithm, Signer
 from svc_core.domain.bundle import BundleRequest, ServiceBundle
 from svc_core.domain.desired import DesiredState, TrustedIssuer
@@ -18,10 +18,11 @@ from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import CA_CERT, DESIRED_PATH
 from svc_core.flows.statements import Author, Statements
 from svc_core.ports.time import Clock
-from svc_core.wire import bundle_exchange, documents, framing, service_bundle
+from svc_core.wire import bundle_exchange, documents, framing, service_bundle, stored_bundle
 from svc_core.wire import desired as desired_wire
 from svc_core.wire.bundle_exchange import BundleReply
 from svc_core.wire.identities import PublicIdentity
+from svc_core.wire.stored_bundle import StoredBundle
 from tests.builders import (
     DEMO,
     InlineExecutor,
@@ -171,3 +172,43 @@ class BundleOffice:
             sealed=b"",
             signer=self.author.id,
         )
+
+
+KEM = KemKey.from_seed(SecretBytes(fixed_bytes("instance kem", 64)))
+"""What bundles at rest are sealed to, of whichever instance a test is about."""
+
+
+async def stored_record(
+    bundle: ServiceBundle, *, author: Author | None = None, **changes: Any
+) -> StoredBundle:
+    """Return ``bundle`` as it is stored for ``gatekeeper-1`` under `KEM`, or with a fault.
+
+    Faults named in ``changes`` are under the signature, as the authority itself would make them.
+    """
+    author = author or make_author()
+    encapsulation, secret = encapsulate(KEM.public)
+    values: dict[str, Any] = {
+        "service": bundle.service,
+        "instance": InstanceName("gatekeeper-1"),
+        "version": bundle.version,
+        "expires_at": bundle.expires_at,
+        "recipient_key": stored_bundle.key_digest(KEM.public),
+        "encapsulation": encapsulation,
+        "sealed": b"",
+        "signer": author.id,
+    }
+    draft = StoredBundle(**values | changes)
+    sealed = sealing.seal(
+        secret,
+        service_bundle.encode(bundle),
+        info=labelled_info(
+            contexts.SEAL_STORED_BUNDLE, draft.service.encode(), draft.instance.encode()
+        ),
+        aad=stored_bundle.header_aad(draft),
+        entropy=seeded_entropy(),
+    )
+    record = replace(draft, sealed=framing.encode(sealed))
+    signature = await author.sign_bytes(
+        stored_bundle.signing_input(record), context=contexts.STORED_BUNDLE
+    )
+    return replace(record, signature=signature)

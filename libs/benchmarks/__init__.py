@@ -9,7 +9,11 @@ at `benchmarks.crypto` and `benchmarks.messages`, one module per benchmark:
 * `crew`, `worker`: the processes that measure, each on the processors it was given; one line of
   JSON asks, one answers;
 * `timed_loop`, `crypto_cases`, `channel_load`, `open_loop`: what they run;
+* `transport`, `transport_bench`, `sealed_exchange`, `bare_exchange`: requests and answers over a
+  server, which `places` and `certificates` describe and the command starts;
+* `swap`, `swap_worker`, `swap_ways`, `swap_bare_ways`, `steady_load`: a stream of messages while
+  certificates are replaced under it; `swap_flow` and `swap_report` say what it noticed;
 * `machine`: where it was measured and with which versions.
 
-It drives the library through its public names and knows neither services nor servers.
+It drives the library through its public names, knows no services, and starts no servers.
 """

@@ -8,15 +8,33 @@ from typing import Final
 
 from benchmarks.rounds import Slice
 from benchmarks.timed_loop import Stopwatch
+from svc_core.adapters.system_clock import SystemClock
+from svc_core.adapters.system_entropy import system_entropy
+from svc_core.crypto.algorithms import Algorithm
+from svc_core.crypto.policy import AcceptedAlgorithms, CryptoPolicy
+from svc_core.crypto.suite import CryptoSuite
 from svc_core.domain.keys import KeyRing
+from svc_core.domain.profiles import RotationProfile
 from svc_core.domain.subjects import AUTH_REQUEST
 from svc_core.flows.secure_channel import SecureChannel
+from svc_core.runtime.health import Health
+from svc_core.runtime.surroundings import Surroundings
 
 PAYLOAD_SIZE: Final = 300
 SUBMITTERS: Final = 256
 """Messages under way at a time: four full batches, so that the next is always ready."""
 
+CRYPTO_THREADS: Final = 2
+"""For signatures; as many as a service has."""
+
 Request = Callable[[], Awaitable[object]]
+
+
+def bench_surroundings(profile: RotationProfile) -> Surroundings:
+    """Return what a service's channel has around it; every algorithm is accepted."""
+    clock = SystemClock()
+    crypto = CryptoSuite.of(CryptoPolicy(messages=AcceptedAlgorithms.of(*Algorithm)))
+    return Surroundings(clock, system_entropy, profile, Health(clock), crypto)
 
 
 async def drive(request: Request, *, seconds: float, submitters: int = SUBMITTERS) -> Slice:

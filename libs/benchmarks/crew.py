@@ -10,13 +10,14 @@ import json
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from benchmarks.errors import WorkerEndedError
 from benchmarks.rounds import Slice, together
 
+UVLOOP: Final = "uvloop"
 _ANSWER_LIMIT: Final = 64 * 1024 * 1024
 """Most bytes of one answer: some hundred thousand latencies fit."""
 _PATIENCE_S: Final = 5.0
@@ -27,11 +28,17 @@ class WorkerOrder:
     """What a measuring process is for."""
 
     kind: str
-    """``crypto`` or ``messages``."""
+    """``crypto``, ``messages`` or ``transport``."""
     cpus: tuple[int, ...] = ()
     """Processors it may use; all of this process when empty."""
     algorithm: str = "ML-DSA-65"
     """What messages are signed with."""
+    loop: str = UVLOOP
+    """`UVLOOP` or ``asyncio``."""
+    server_url: str = ""
+    """The NATS server of ``transport``."""
+    server_folder: str = ""
+    """Where its clients' certificates are; empty: it speaks no TLS."""
 
 
 class Worker:
@@ -90,14 +97,19 @@ async def measure_together(workers: Sequence[Worker], case: str, seconds: float)
     return together([Slice(**await worker.answer()) for worker in workers])
 
 
+def open_worker(order: WorkerOrder) -> AbstractAsyncContextManager[Worker]:
+    """Start a process that measures cryptography or messages, and end it."""
+    return open_process("benchmarks.worker", asdict(order))
+
+
 @asynccontextmanager
-async def open_worker(order: WorkerOrder) -> AsyncIterator[Worker]:
-    """Start a process that measures, and end it."""
+async def open_process(module: str, order: dict[str, Any]) -> AsyncIterator[Worker]:
+    """Start ``python -m module`` with ``order`` as its argument, which is no secret, and end it."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "benchmarks.worker",
-        json.dumps(asdict(order)),
+        module,
+        json.dumps(order),
         stdin=PIPE,
         stdout=PIPE,
         limit=_ANSWER_LIMIT,

@@ -11,7 +11,9 @@ from cryptography.hazmat.backends.openssl.backend import backend
 
 _CPU_INFO: Final = Path("/proc/cpuinfo")
 _UNKNOWN: Final = "unknown"
-_DISTRIBUTIONS: Final = ("securetransport", "cryptography", "fastavro", "uvloop", "pqcrypto")
+_DISTRIBUTIONS: Final = (
+    *("securetransport", "cryptography", "fastavro", "uvloop", "pqcrypto", "nats-py"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,14 @@ from enum import StrEnum
 from typing import Any, Final
 
 from benchmarks.bare import BareSigning
-from benchmarks.channel_load import PAYLOAD_SIZE, Opening, Sealing, drive
+from benchmarks.channel_load import (
+    CRYPTO_THREADS,
+    PAYLOAD_SIZE,
+    Opening,
+    Sealing,
+    bench_surroundings,
+    drive,
+)
 from benchmarks.message_keys import make_rings
 from benchmarks.open_loop import LagProbe, Offered, offer
 from benchmarks.rounds import Slice
@@ -24,20 +31,14 @@ from svc_core.adapters.system_clock import SystemClock
 from svc_core.adapters.system_entropy import system_entropy
 from svc_core.crypto import contexts
 from svc_core.crypto.algorithms import Algorithm
-from svc_core.crypto.policy import AcceptedAlgorithms, CryptoPolicy
 from svc_core.crypto.provider_cryptography import CRYPTOGRAPHY
-from svc_core.crypto.suite import CryptoSuite
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER
 from svc_core.domain.keys import KeyRing
 from svc_core.domain.profiles import PROFILES
 from svc_core.domain.signing_mode import SigningMode
 from svc_core.flows.secure_channel import SecureChannel
-from svc_core.runtime.health import Health
-from svc_core.runtime.surroundings import Surroundings
 
 _PROFILE: Final = PROFILES["production"]
-_CRYPTO_THREADS: Final = 2
-"""As many as a service has."""
 _POOLS: Final = {SigningMode.SINGLE: 256, SigningMode.BATCHED: 4096}
 _COVERED_SIZE: Final = 585
 """As much as the signature of one such message of `PAYLOAD_SIZE` covers."""
@@ -82,11 +83,11 @@ class MessageBench:
             case MessageCase.IDLE:
                 async with LagProbe() as probe:
                     await asyncio.sleep(seconds)
-                return {"lags_ms": _rounded(probe.lags_ms)}
+                return {"lags_ms": rounded(probe.lags_ms)}
             case MessageCase.OFFER:
                 async with LagProbe() as probe:
                     found = await offer(self.batched.request, rate=details["rate"], seconds=seconds)
-                return _as_answer(found) | {"lags_ms": _rounded(probe.lags_ms)}
+                return _as_answer(found) | {"lags_ms": rounded(probe.lags_ms)}
             case known:
                 return asdict(await self.slices[known](seconds))
 
@@ -103,7 +104,7 @@ async def open_message_bench(algorithm: Algorithm, *, cores: int) -> AsyncIterat
     payload = system_entropy(PAYLOAD_SIZE)
     slices = _bare_cases(algorithm, cores)
     async with AsyncExitStack() as stack:
-        workers = stack.enter_context(ThreadPoolExecutor(_CRYPTO_THREADS, "crypto"))
+        workers = stack.enter_context(ThreadPoolExecutor(CRYPTO_THREADS, "crypto"))
         ends = _Ends(stack, workers)
         sealing: dict[SigningMode, Sealing] = {}
         for mode in SigningMode:
@@ -123,22 +124,18 @@ class _Ends:
     workers: ThreadPoolExecutor
 
     async def producer(self, ring: KeyRing, mode: SigningMode) -> SecureChannel:
-        channel = SecureChannel(_surroundings(), GATEKEEPER, self.workers, signing=mode)
+        channel = SecureChannel(
+            bench_surroundings(_PROFILE), GATEKEEPER, self.workers, signing=mode
+        )
         return await self._open(channel, ring)
 
     async def consumer(self, ring: KeyRing) -> SecureChannel:
-        channel = SecureChannel(_surroundings(), AUTHCONTROLLER, self.workers)
+        channel = SecureChannel(bench_surroundings(_PROFILE), AUTHCONTROLLER, self.workers)
         return await self._open(channel, ring)
 
     async def _open(self, channel: SecureChannel, ring: KeyRing) -> SecureChannel:
         channel.adopt(ring, version=1)
         return await self.stack.enter_async_context(channel)
-
-
-def _surroundings() -> Surroundings:
-    clock = SystemClock()
-    crypto = CryptoSuite.of(CryptoPolicy(messages=AcceptedAlgorithms.of(*Algorithm)))
-    return Surroundings(clock, system_entropy, _PROFILE, Health(clock), crypto)
 
 
 def _driven(
@@ -177,12 +174,13 @@ def _threaded(operation: Operation, threads: int) -> Measurement:
 
 def _as_answer(found: Offered) -> dict[str, Any]:
     return {
-        "latencies_ms": _rounded(found.latencies_ms),
+        "latencies_ms": rounded(found.latencies_ms),
         "refused": found.refused,
         "peak": found.peak,
         "elapsed_s": found.elapsed_s,
     }
 
 
-def _rounded(values: list[float]) -> list[float]:
+def rounded(values: list[float]) -> list[float]:
+    """Return ``values`` with as many digits as are worth handing over."""
     return [round(value, _DIGITS) for value in values]

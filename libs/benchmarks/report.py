@@ -100,21 +100,23 @@ class BenchReport:
     settings: dict[str, str]
     figures: tuple[Figure, ...]
     loads: tuple[LoadFigure, ...] = ()
+    loads_title: str = "Latency in ms of sealing in batches, from the instant a message was due"
     targets: tuple[Target, ...] = ()
     notes: tuple[str, ...] = ()
 
     def as_document(self) -> dict[str, Any]:
         """Return everything as values of JSON; numbers have four decimals."""
-        return {name: _rounded(value) for name, value in asdict(self).items()}
+        return {name: rounded(value) for name, value in asdict(self).items()}
 
 
-def _rounded(value: object) -> object:
+def rounded(value: object) -> Any:  # noqa: ANN401 (any value of JSON)
+    """Return ``value`` with all numbers in it at four decimals; mappings and lists stay such."""
     match value:
         case float():
             return round(value, _DIGITS)
         case dict():
-            return {key: _rounded(item) for key, item in value.items()}
+            return {key: rounded(item) for key, item in value.items()}
         case list() | tuple():
-            return [_rounded(item) for item in value]
+            return [rounded(item) for item in value]
         case _:
             return value

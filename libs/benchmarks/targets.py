@@ -46,6 +46,11 @@ def rate_targets(samples: Samples, cores: int) -> list[Target]:
     ]
 
 
+def transport_target(claim: str, found: Spread) -> Target:
+    """Judge an exchange over the transport against the sum of its parts."""
+    return _at_least(claim, found, FLOOR_SHARE)
+
+
 def _at_least(claim: str, found: Spread, wanted: float) -> Target:
     measured = f"{found.median:.2f} ({found.p10:.2f} - {found.p90:.2f})"
     return Target(claim, f">= {wanted:g}", measured, found.median >= wanted)

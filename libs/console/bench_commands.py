@@ -4,6 +4,10 @@ from typing import Annotated
 
 import typer
 
+from console.bench_authority import authority
+from console.bench_swap import swap
+from console.bench_transport import transport
+
 app = typer.Typer(
     help="Measure what cryptography and messages cost on this machine, in ratios.",
     no_args_is_help=True,
@@ -78,3 +82,8 @@ def messages(
         return 0
 
     raise typer.Exit(run_command(measure))
+
+
+app.command()(transport)
+app.command()(swap)
+app.command()(authority)

@@ -68,7 +68,7 @@ def report_tables(report: BenchReport) -> Group:
     """Return where it was measured, the figures, the loads and the targets."""
     parts: list[RenderableType] = [_header(report), _figures(report.figures)]
     if report.loads:
-        parts.append(_loads(report.loads))
+        parts.append(_loads(report.loads, report.loads_title))
     if report.targets:
         parts.append(_targets(report.targets))
     parts += [Text(note, style="dim") for note in report.notes]
@@ -108,8 +108,8 @@ def _figures(figures: tuple[Figure, ...]) -> Table:
     return table
 
 
-def _loads(loads: tuple[LoadFigure, ...]) -> Table:
-    table = _table("Latency in ms of sealing in batches, from the instant a message was due")
+def _loads(loads: tuple[LoadFigure, ...], title: str) -> Table:
+    table = _table(title)
     table.add_column("offered")
     columns = ("per second", "done", "refused", "at once", "p50", "p99", "max")
     for column in (*columns, "lag p50", "lag p99.9"):

@@ -17,6 +17,7 @@ from console import (
     revoke_commands,
     rotate_commands,
 )
+from svc_core.domain.desired import TrustMode
 
 app = typer.Typer(
     name="securetransport",
@@ -85,6 +86,9 @@ def up(
         float, typer.Option(min=0, max=10_000, help="Requests per second; 0 for none.")
     ] = 0,
     profile: Profile = "demo",
+    trust_mode: Annotated[
+        TrustMode, typer.Option(help="What NATS servers trust; see the runbook on roots.")
+    ] = TrustMode.INTERMEDIATES,
     var: Var = _VAR,
     base_port: BasePort = None,
 ) -> None:
@@ -92,7 +96,7 @@ def up(
     from console import stack_commands
     from console.interrupts import run_command
 
-    options = stack_commands.UpOptions(var, profile, rate, base_port)
+    options = stack_commands.UpOptions(var, profile, rate, base_port, trust_mode)
     raise typer.Exit(run_command(lambda: stack_commands.up(options)))
 
 

@@ -9,6 +9,8 @@ from rich.console import Console
 from svc_core.domain.operator_command import (
     REVOKE,
     ROLLBACK,
+    ROTATE_CA,
+    ROTATE_ROOT,
     TAINT,
     UNREVOKE,
     CommandResult,
@@ -58,13 +60,11 @@ def described(result: CommandResult) -> Iterator[str]:
         yield f"bundles are of version {outcome['bundle_version']} from now on"
     for topic, ids in outcome.get("topic_keys", {}).items():
         yield f"{topic} is sealed with {', '.join(ids)}"
+    if "topics_omitted" in outcome:
+        yield f"so are {outcome['topics_omitted']} more topics, with keys of the same epochs"
     if "identities_refused" in outcome:
         yield f"identities that stay refused: {', '.join(outcome['identities_refused']) or 'none'}"
-    if "secret_ids_destroyed" in outcome:
-        yield (
-            f"its way into OpenBao is ended: {outcome['secret_ids_destroyed']} secret-ids, "
-            f"{outcome['tokens_revoked']} tokens"
-        )
+    yield from _ended(outcome)
     yield from _issuers(outcome)
     if "servers_verified" in outcome:
         yield (
@@ -82,6 +82,7 @@ def succeeded(result: CommandResult) -> bool:
     return (
         result.state is CommandState.DONE
         and outcome.get("servers_verified", True)
+        and bool(outcome.get("issuer", "?"))
         and adoption["observed"]
         and not adoption["waiting"]
     )
@@ -93,7 +94,10 @@ def next_steps(result: CommandResult, command: OperatorCommand) -> Iterator[str]
     if result.state is CommandState.REFUSED:
         yield "mend what the refusal says, then give the order again"
         return
-    if command.kind in {TAINT, ROLLBACK}:
+    if command.kind == ROTATE_CA and not succeeded(result):
+        yield "see who is waited for: `securetransport plan`; to call it off: `rollback`"
+        return
+    if command.kind in {TAINT, ROLLBACK, ROTATE_CA, ROTATE_ROOT}:
         yield "watch it happen: `securetransport audit show` has every step, `status` the issuers"
         return
     yield from _unverified(result)
@@ -119,10 +123,29 @@ def _unverified(result: CommandResult) -> Iterator[str]:
 
 
 def _issuers(outcome: Mapping[str, Any]) -> Iterator[str]:
-    if outcome.get("issuer"):
+    if "after" in outcome:
+        if outcome["after"]:
+            yield f"the issuer after {outcome['after']} does not wait for the boundary"
+        if outcome.get("issuer"):
+            yield f"{outcome['issuer']} signs from now on"
+        if outcome.get("held"):
+            yield f"it waits: {outcome['held']}"
+    elif outcome.get("issuer"):
         yield f"{outcome['issuer']} is distrusted: it signs nothing from now on"
+    if outcome.get("former_root"):
+        yield f"another root is made; {outcome['former_root']} goes once no issuer is of it"
     if outcome.get("from"):
         yield f"{outcome['from']} is left for the issuer before it"
+
+
+def _ended(outcome: Mapping[str, Any]) -> Iterator[str]:
+    if "bundles_removed" in outcome:
+        yield f"bundles that lay in OpenBao for it are removed: {outcome['bundles_removed']}"
+    if "secret_ids_destroyed" in outcome:
+        yield (
+            f"its way into OpenBao is ended: {outcome['secret_ids_destroyed']} secret-ids, "
+            f"{outcome['tokens_revoked']} tokens"
+        )
 
 
 def _adoption(result: CommandResult) -> Iterator[str]:

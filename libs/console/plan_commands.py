@@ -1,18 +1,61 @@
-"""``plan``: says what a change would do, and does none of it."""
+"""``plan``: says what happens next, or what a change would do, and does none of it."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Say what a change would do, without doing it.", no_args_is_help=True)
+app = typer.Typer(
+    help="Say what happens next, or what a change would do, without doing it.",
+    invoke_without_command=True,
+)
 
 _VAR = Path("var")
 
 
 @app.callback()
-def plan() -> None:
-    """Say what a change would do, without doing it."""
+def plan(
+    context: typer.Context,
+    var: Annotated[
+        Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")
+    ] = _VAR,
+    url: Annotated[
+        str, typer.Option(help="https://host:port of an OpenBao that somebody else runs.")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+) -> None:
+    """Say what happens next to the CA, when, and who is waited for, without doing any of it.
+
+    Exit codes: 0 it was said, 2 there is nobody to ask. The commands below say what a change would
+    do.
+    """
+    if context.invoked_subcommand is None:
+        _show(var, url, json, as_ordered=False)
+
+
+@app.command()
+def ca(
+    var: Annotated[
+        Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")
+    ] = _VAR,
+    url: Annotated[
+        str, typer.Option(help="https://host:port of an OpenBao that somebody else runs.")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+) -> None:
+    """Say what `rotate ca` would do now.
+
+    Exit codes: those of plan.
+    """
+    _show(var, url, json, as_ordered=True)
+
+
+def _show(var: Path, url: str, json: bool, *, as_ordered: bool) -> None:
+    from console.interrupts import run_command
+    from console.outlook import OutlookOptions, plan_rotation
+
+    options = OutlookOptions(var, url, as_ordered, as_json=json)
+    raise typer.Exit(run_command(lambda: plan_rotation(options)))
 
 
 @app.command()

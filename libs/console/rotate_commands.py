@@ -16,6 +16,29 @@ def rotate() -> None:
 
 
 @app.command()
+def ca(
+    var: Annotated[
+        Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")
+    ] = _VAR,
+    url: Annotated[
+        str, typer.Option(help="https://host:port of an OpenBao that somebody else runs.")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+) -> None:
+    """Have another issuer made now, which signs as soon as everybody trusts it.
+
+    The boundaries of the schedule stay where they are. Exit codes: 0 it signs, 1 it was refused or
+    somebody is waited for, 2 it cannot be asked for as told.
+    """
+    from console.interrupts import run_command
+    from console.operator import Order, give_order
+    from svc_core.domain.operator_command import ROTATE_CA
+
+    order = Order(ROTATE_CA, {}, root=var, url=url, as_json=json)
+    raise typer.Exit(run_command(lambda: give_order(order)))
+
+
+@app.command()
 def keys(
     var: Annotated[
         Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")
@@ -34,4 +57,26 @@ def keys(
     from svc_core.domain.operator_command import ROTATE_KEYS
 
     order = Order(ROTATE_KEYS, {}, root=var, url=url, as_json=json)
+    raise typer.Exit(run_command(lambda: give_order(order)))
+
+
+@app.command()
+def root(
+    var: Annotated[
+        Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")
+    ] = _VAR,
+    url: Annotated[
+        str, typer.Option(help="https://host:port of an OpenBao that somebody else runs.")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+) -> None:
+    """Have another root made, trusted and used for the next issuer; the former one is put away.
+
+    Exit codes: 0 taken over by the authority, 1 refused, 2 it cannot be asked for as told.
+    """
+    from console.interrupts import run_command
+    from console.operator import Order, give_order
+    from svc_core.domain.operator_command import ROTATE_ROOT
+
+    order = Order(ROTATE_ROOT, {}, root=var, url=url, as_json=json)
     raise typer.Exit(run_command(lambda: give_order(order)))

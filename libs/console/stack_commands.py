@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,8 @@ from devstack.layout import Layout
 from devstack.registry import read_record
 from devstack.stack import Stack, StackOptions, open_stack
 from devstack.takedown import take_down
-from svc_core.errors import ConfigError
+from svc_core.domain.desired import TrustMode
+from svc_core.errors import ConfigError, SvcError
 
 _STANDING_LOAD: Final = timedelta(days=365)
 _TICK_S: Final = 1.0
@@ -43,6 +44,7 @@ class UpOptions:
     profile: str
     rate: float
     base_port: int | None = None
+    trust_mode: TrustMode = TrustMode.INTERMEDIATES
 
 
 async def up(options: UpOptions) -> int:
@@ -53,7 +55,12 @@ async def up(options: UpOptions) -> int:
         StackStartError: a part did not become ready.
     """
     order = new_order("up", rate=options.rate, lasting=_STANDING_LOAD) if options.rate else None
-    stack_options = StackOptions(options.root, options.profile, base_port=options.base_port)
+    stack_options = StackOptions(
+        options.root,
+        options.profile,
+        base_port=options.base_port,
+        trust_mode=options.trust_mode,
+    )
     with open_display(Console()) as display:
         async with open_stack(stack_options, display.note) as stack:
             place_order(stack.layout, order)
@@ -83,16 +90,34 @@ async def down(root: Path, *, purge: bool) -> int:
 async def status(root: Path, *, as_json: bool) -> int:
     """Print how the stack in ``root`` is; return 0 when every service is ready, else 1.
 
+    What the rotation is doing, who has acknowledged it and what is next comes from OpenBao, under
+    the operator's AppRole; when that does not answer the rest is printed all the same.
+
     Raises:
         NoStackError: there is none.
     """
+    # Reading the outlook takes a session with OpenBao, which nothing else here needs.
+    from console.outlook import fetch_outlook, parties_table, phase_lines
+
     layout = running_layout(root)
     views = await observe(layout, detailed=True)
+    outlook, reason = None, ""
+    try:
+        outlook = await fetch_outlook(layout)
+    except SvcError as err:
+        reason = str(err)
     if as_json:
-        document = {view.name: view.as_document() for view in views}
+        document: dict[str, object] = {view.name: view.as_document() for view in views}
+        document["rotation"] = outlook or {"unknown": reason}
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
     else:
-        Console().print(services_table(Scene(Phase.IDLE, None, views)))
+        console = Console()
+        console.print(services_table(Scene(Phase.IDLE, None, views)))
+        if outlook is not None:
+            console.print(*phase_lines(outlook, datetime.now(UTC)), sep="\n")
+            console.print(parties_table(outlook))
+        else:
+            console.print(f"rotation: cannot be asked for: {reason}", markup=False)
     return 0 if all(view.is_ready for view in views) else _NOT_READY
 
 

@@ -19,7 +19,7 @@ from devstack.bootstrap_spec import (
     Body,
     BootstrapSpec,
 )
-from devstack.layout import Layout
+from devstack.layout import Layout, service_of
 from devstack.openbao import OpenBaoServer
 from devstack.openbao_api import OpenBaoApi
 from svc_core.adapters.files import make_private_directory, write_private
@@ -35,6 +35,8 @@ async def bootstrap(
     layout: Layout,
     spec: BootstrapSpec,
     initial_token: SecretBytes | None,
+    *,
+    more: tuple[str, ...] = (),
 ) -> bool:
     """Bring OpenBao to what ``spec`` says, if it is not there already.
 
@@ -44,6 +46,7 @@ async def bootstrap(
         layout: where the AppRole credentials go.
         spec: what to set up.
         initial_token: OpenBao's initial root token at its first start of all, else None.
+        more: further replicas, which need credentials of their own.
 
     Returns:
         Whether anything had to be done.
@@ -52,14 +55,14 @@ async def bootstrap(
     if (
         initial_token is None
         and _read_mark(server) == wanted
-        and not await lacking_credentials(api, layout, spec)
+        and not await lacking_credentials(api, layout, spec, more)
     ):
         return False
     token = initial_token or await server.make_root_token(api)
     root = api.with_token(token)
     try:
         await apply_spec(root, spec)
-        await issue_credentials(root, layout, spec)
+        await issue_credentials(root, layout, spec, more)
     finally:
         await root.write("auth/token/revoke-self")
     write_private(server.files.bootstrap_mark, json.dumps(wanted).encode())
@@ -141,25 +144,29 @@ async def _ensure_root_ca(root: OpenBaoApi, spec: BootstrapSpec) -> None:
         await root.write(f"{ROOT_MOUNT}/root/generate/internal", body)
 
 
-async def issue_credentials(root: OpenBaoApi, layout: Layout, spec: BootstrapSpec) -> None:
-    """Write a role-id and a secret-id for every AppRole whose files do not log in."""
-    for role in await lacking_credentials(root, layout, spec):
-        base = f"auth/approle/role/{role}"
-        make_private_directory(layout.service(role))
+async def issue_credentials(
+    root: OpenBaoApi, layout: Layout, spec: BootstrapSpec, more: tuple[str, ...] = ()
+) -> None:
+    """Write a role-id and a secret-id for every AppRole and replica whose files do not log in."""
+    for holder in await lacking_credentials(root, layout, spec, more):
+        base = f"auth/approle/role/{service_of(holder)}"
+        make_private_directory(layout.service(holder))
         role_id = (await root.read(f"{base}/role-id"))["data"]["role_id"]
         secret_id = (await root.write(f"{base}/secret-id"))["data"]["secret_id"]
-        write_private(layout.role_id(role), f"{role_id}\n".encode())
-        write_private(layout.secret_id(role), f"{secret_id}\n".encode())
+        write_private(layout.role_id(holder), f"{role_id}\n".encode())
+        write_private(layout.secret_id(holder), f"{secret_id}\n".encode())
 
 
-async def lacking_credentials(api: OpenBaoApi, layout: Layout, spec: BootstrapSpec) -> list[str]:
-    """Return the AppRoles whose credential files are missing or refused."""
+async def lacking_credentials(
+    api: OpenBaoApi, layout: Layout, spec: BootstrapSpec, more: tuple[str, ...] = ()
+) -> list[str]:
+    """Return the AppRoles and replicas whose credential files are missing or refused."""
     lacking = []
-    for role in spec.app_roles:
+    for holder in (*spec.app_roles, *more):
         try:
-            session = await log_in(api, layout, role)
+            session = await log_in(api, layout, holder)
         except AccessDeniedError:
-            lacking.append(role)
+            lacking.append(holder)
         else:
             await session.write("auth/token/revoke-self")
     return lacking

@@ -31,6 +31,8 @@ class Program:
     structured_log: Path | None = None
     """Where it writes its own log, if not to its output."""
     account: Account | None = None
+    longest_pause: timedelta = timedelta(seconds=5)
+    """Most that is waited before it is started again, however often it dies."""
     after_restart: Callable[[], Awaitable[None]] | None = None
     """What to do when it runs again after it died, before it counts as running."""
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from devstack.errors import StackDamagedError
-from devstack.layout import NODES, SERVICES, Layout
+from devstack.layout import NODES, SERVICES, Layout, metadata_replicas
 from devstack.ports import choose_ports
 from svc_core.adapters.files import write_private
 
@@ -42,7 +42,7 @@ class Endpoints:
     openbao: OpenBaoEndpoint
     nats: tuple[NatsEndpoint, ...]
     admin: Mapping[str, str]
-    """``https://127.0.0.1:port`` of every service's admin listener."""
+    """``https://127.0.0.1:port`` of the admin listener of every service and further replica."""
 
     def ports(self) -> dict[str, int]:
         """Return every port by the part that owns it."""
@@ -86,15 +86,24 @@ def write_endpoints(path: Path, endpoints: Endpoints) -> None:
     path.chmod(0o644)
 
 
-def plan_endpoints(layout: Layout, *, profile: str, base_port: int | None) -> Endpoints:
+def plan_endpoints(
+    layout: Layout, *, profile: str, base_port: int | None, replicas: int = 1
+) -> Endpoints:
     """Choose where everything listens: as the last time where those ports are still free.
+
+    Args:
+        layout: of the stack.
+        profile: of all its services.
+        base_port: first of the ports; None chooses free ones.
+        replicas: of Metadata.
 
     Raises:
         PortInUseError: ``base_port`` was given and a port of its range is taken.
         NoFreePortError: there are not enough free ports.
     """
     former = read_endpoints(layout)
-    names = [_OPENBAO, _OPENBAO_CLUSTER, *NODES, *map(_route, NODES), *SERVICES]
+    children = (*SERVICES, *metadata_replicas(replicas)[1:])
+    names = [_OPENBAO, _OPENBAO_CLUSTER, *NODES, *map(_route, NODES), *children]
     remembered = former.ports() if former and base_port is None else {}
     ports = choose_ports(names, remembered=remembered, base_port=base_port, seed=str(layout.root))
     return Endpoints(
@@ -105,7 +114,7 @@ def plan_endpoints(layout: Layout, *, profile: str, base_port: int | None) -> En
             cluster_port=ports[_OPENBAO_CLUSTER],
         ),
         nats=tuple(_node(layout, name, ports) for name in NODES),
-        admin={name: f"https://127.0.0.1:{ports[name]}" for name in SERVICES},
+        admin={name: f"https://127.0.0.1:{ports[name]}" for name in children},
     )
 
 

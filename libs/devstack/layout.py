@@ -4,11 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA, WATCHER
+from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA, WATCHER, ServiceName
 
 SERVICES: Final = (METADATA, WATCHER, GATEKEEPER, AUTHCONTROLLER)
 NODES: Final = ("n1", "n2", "n3")
 OPERATOR: Final = "operator"
+
+
+def metadata_replicas(count: int) -> tuple[str, ...]:
+    """Return the names of Metadata's replicas; the first is called like the service."""
+    return (METADATA, *(f"{METADATA}-{number}" for number in range(2, count + 1)))
+
+
+def service_of(child: str) -> ServiceName:
+    """Return the service that a child is, or is a replica of; no service has a dash in its name."""
+    return ServiceName(child.partition("-")[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,7 @@ class Layout:
         return self.root / "demo" / "verdict.json"
 
     def service(self, name: str) -> Path:
-        """Return the directory of one service."""
+        """Return the directory of one service, or of one more replica of it."""
         return self.root / name
 
     def log_of(self, name: str) -> Path:

@@ -25,7 +25,6 @@ Announce = Callable[[str], None]
 
 _LAUNCHER: Final = Path(__file__).with_name("launcher.py")
 _FIRST_DELAY_S: Final = 0.2
-_LONGEST_DELAY_S: Final = 5.0
 _HEALTHY_SPELL_S: Final = 30.0
 _AFTER_KILL: Final = timedelta(seconds=1)
 
@@ -129,7 +128,7 @@ class Supervisor:
                 delay_s = _FIRST_DELAY_S
             self._announce(f"{child.program.name} ended ({_reason(child.last_exit)}), restarting")
             await asyncio.sleep(delay_s)
-            delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+            delay_s = min(2 * delay_s, child.program.longest_pause.total_seconds())
             await self._restart(child)
 
     async def _restart(self, child: Child) -> None:

@@ -4,6 +4,7 @@ import importlib.util
 import io
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,10 +14,11 @@ from ruamel.yaml import YAML
 
 from devstack.children import Child, Program
 from devstack.endpoints import Endpoints, port_of
-from devstack.identities import METADATA_INSTANCE
-from devstack.layout import NODES, Layout
+from devstack.identities import instance_of
+from devstack.layout import NODES, Layout, service_of
 from devstack.processes import Supervisor
 from svc_core.adapters.files import make_private_directory, write_private
+from svc_core.domain.desired import TrustMode
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA, WATCHER, Deployment
 
 STAGE: Final = 2
@@ -24,6 +26,15 @@ _STOP_WITHIN: Final = timedelta(seconds=4.5)
 _DRAIN: Final = "3s"
 _USERS: Final = 10
 _PASSED_ON: Final = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR")
+
+
+RunService = Callable[[str], tuple[str, ...]]
+"""Return what Python is given to run one service; its settings follow."""
+
+
+def run_service(service: str) -> tuple[str, ...]:
+    """Return what Python is given to run the product's own service."""
+    return ("-m", f"services.{service}.main")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +46,33 @@ class ServicePlan:
     deployment: Deployment
     replicas: int
     """Replicas of every stream."""
+    run: RunService = run_service
+    longest_pause: timedelta = timedelta(seconds=5)
+    """Most that is waited before a service is started again."""
+    trust_mode: TrustMode = TrustMode.INTERMEDIATES
 
 
-def write_configuration(plan: ServicePlan, service: str) -> Path:
-    """Write one service's ``config.yaml`` and its directories; return the file."""
-    directory = plan.layout.service(service)
+def write_configuration(plan: ServicePlan, child: str) -> Path:
+    """Write the ``config.yaml`` of a service or replica and its directories; return the file."""
+    directory = plan.layout.service(child)
     make_private_directory(directory)
     make_private_directory(directory / "state")
     plan.layout.logs.mkdir(parents=True, exist_ok=True)
-    if service in {GATEKEEPER, AUTHCONTROLLER}:
+    if child in {GATEKEEPER, AUTHCONTROLLER}:
         make_private_directory(directory / "journal")
     text = io.StringIO()
     yaml = YAML(typ="safe")
     yaml.default_flow_style = False
-    yaml.dump(service_settings(plan, service), text)
+    yaml.dump(service_settings(plan, child), text)
     path = directory / "config.yaml"
     write_private(path, text.getvalue().encode())
     return path
 
 
-def service_settings(plan: ServicePlan, service: str) -> dict[str, object]:
-    """Return the settings of one service as plain data."""
+def service_settings(plan: ServicePlan, child: str) -> dict[str, object]:
+    """Return the settings of one service or replica as plain data."""
     layout, endpoints = plan.layout, plan.endpoints
-    directory = layout.service(service)
+    directory, service = layout.service(child), service_of(child)
     common: dict[str, object] = {
         "profile": endpoints.profile,
         "trust_domain": plan.deployment.trust_domain,
@@ -67,8 +82,8 @@ def service_settings(plan: ServicePlan, service: str) -> dict[str, object]:
         "openbao": {
             "url": endpoints.openbao.url,
             "ca_file": str(layout.openbao_ca),
-            "role_id_file": str(layout.role_id(service)),
-            "secret_id_file": str(layout.secret_id(service)),
+            "role_id_file": str(layout.role_id(child)),
+            "secret_id_file": str(layout.secret_id(child)),
         },
         "nats": {"servers": [node.url for node in endpoints.nats]},
         "trust": {
@@ -77,50 +92,51 @@ def service_settings(plan: ServicePlan, service: str) -> dict[str, object]:
         },
         "admin": {
             "host": "127.0.0.1",
-            "port": port_of(endpoints.admin[service]),
+            "port": port_of(endpoints.admin[child]),
             "dns_names": [service, "localhost"],
             "ip_addresses": ["127.0.0.1"],
         },
-        "log": {"file": str(layout.log_of(service))},
+        "log": {"file": str(layout.log_of(child))},
         "drain": _DRAIN,
     }
-    return common | _own_settings(plan, service)
+    return common | _own_settings(plan, child)
 
 
-def start_service(supervisor: Supervisor, plan: ServicePlan, service: str) -> Child:
-    """Write the configuration of one service and start it."""
-    configuration = write_configuration(plan, service)
+def start_service(supervisor: Supervisor, plan: ServicePlan, child: str) -> Child:
+    """Write the configuration of one service or replica and start it."""
+    configuration = write_configuration(plan, child)
     return supervisor.start(
         Program(
-            name=service,
+            name=child,
             argv=(
                 sys.executable,
                 "-P",
-                "-m",
-                f"services.{service}.main",
+                *plan.run(service_of(child)),
                 "--config",
                 str(configuration),
             ),
-            log_file=plan.layout.logs / f"{service}.out",
-            structured_log=plan.layout.log_of(service),
-            directory=plan.layout.service(service),
+            log_file=plan.layout.logs / f"{child}.out",
+            structured_log=plan.layout.log_of(child),
+            directory=plan.layout.service(child),
             environment=_environment(),
             stage=STAGE,
             stop_within=_STOP_WITHIN,
+            longest_pause=plan.longest_pause,
         )
     )
 
 
-def _own_settings(plan: ServicePlan, service: str) -> dict[str, object]:
-    layout = plan.layout
+def _own_settings(plan: ServicePlan, child: str) -> dict[str, object]:
+    layout, service = plan.layout, service_of(child)
     journal: dict[str, object] = {
-        "journal_dir": str(layout.service(service) / "journal"),
+        "journal_dir": str(layout.service(child) / "journal"),
     }
     if service == METADATA:
         return {
-            "instance": METADATA_INSTANCE,
+            "instance": instance_of(child),
             "acl_file": str(layout.acl_file),
             "replicas": plan.replicas,
+            "trust_mode": plan.trust_mode.value,
         }
     if service == WATCHER:
         return {"nats_nodes": _nodes(plan.endpoints), "trust_dir": str(layout.trust)}

@@ -19,15 +19,16 @@ from devstack.conditions import wait_until
 from devstack.endpoints import Endpoints, plan_endpoints, write_endpoints
 from devstack.errors import ServiceUnreachableError
 from devstack.identities import ensure_pinned_identities
-from devstack.layout import SERVICES, Layout
+from devstack.layout import SERVICES, Layout, metadata_replicas
 from devstack.nats_nodes import prepare_nodes, start_nodes
 from devstack.openbao import OpenBaoServer
 from devstack.openbao_api import open_openbao_api
 from devstack.preflight import check_start, disk_errors_explained, provide_manifest
 from devstack.processes import Announce, Supervisor, open_supervisor
 from devstack.registry import Registry, stack_lock
-from devstack.services import ServicePlan, start_service
+from devstack.services import RunService, ServicePlan, run_service, start_service
 from devstack.takedown import end_leftovers
+from svc_core.domain.desired import TrustMode
 from svc_core.domain.identity import METADATA, WATCHER, Deployment
 from svc_core.domain.profiles import PROFILES
 
@@ -46,11 +47,26 @@ class StackOptions:
     replicas: int = 3
     """Replicas of every stream, 1 to 3."""
     base_port: int | None = None
-    """First of twelve consecutive ports; without it free ones are chosen and remembered."""
+    """First of twelve consecutive ports, and one for each further replica; without it free ones
+    are chosen and remembered."""
     keep: bool = False
     """Leave everything running when the context ends well."""
     services: tuple[str, ...] = SERVICES
     """Services to start; without Watcher somebody else must write the nodes' live material."""
+    metadata_replicas: int = 1
+    """Processes of Metadata; the further ones are children called ``metadata-2`` and so on."""
+    run: RunService = run_service
+    """What runs a service."""
+    trust_mode: TrustMode = TrustMode.INTERMEDIATES
+    """What NATS servers trust and issuers must show (ADR-0021)."""
+    longest_pause: timedelta = timedelta(seconds=5)
+    """Most that is waited before a service that dies again and again is started again."""
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Every child that is a service, or a further replica of one."""
+        more = metadata_replicas(self.metadata_replicas)[1:] if METADATA in self.services else ()
+        return (*self.services, *more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +109,7 @@ class Stack:
         return await fetch_admin(self.layout, service, path)
 
     async def is_ready(self, service: str) -> bool:
-        """Say whether one service answers 200 at ``/readyz`` now."""
+        """Say whether one service, or one further replica, answers 200 at ``/readyz`` now."""
         try:
             return (await self.admin_get(service, "/readyz")).is_ok
         except ServiceUnreachableError:
@@ -128,7 +144,12 @@ async def open_stack(
     check_start(layout, profile=options.profile, services=options.services)
     with stack_lock(layout):
         await end_leftovers(layout, on_progress)
-        endpoints = plan_endpoints(layout, profile=options.profile, base_port=options.base_port)
+        endpoints = plan_endpoints(
+            layout,
+            profile=options.profile,
+            base_port=options.base_port,
+            replicas=options.metadata_replicas,
+        )
         async with (
             # Outlives the supervisor, which may be unsealing OpenBao until it stops.
             AsyncExitStack() as resources,
@@ -146,20 +167,28 @@ async def open_stack(
 async def _boot(
     stack: Stack, supervisor: Supervisor, resources: AsyncExitStack, announce: Announce
 ) -> None:
-    layout, endpoints, wanted = stack.layout, stack.endpoints, stack.options.services
+    layout, endpoints, options = stack.layout, stack.endpoints, stack.options
     deployment = Deployment()
     provide_manifest(layout)
-    ensure_pinned_identities(layout)
+    ensure_pinned_identities(layout, replicas=options.metadata_replicas)
     prepare_nodes(layout, endpoints.nats, deployment)
     await boot_openbao(layout, endpoints, supervisor, resources, announce)
-    plan = ServicePlan(layout, endpoints, deployment, stack.options.replicas)
-    early = [name for name in (METADATA, WATCHER) if name in wanted]
+    plan = ServicePlan(
+        layout,
+        endpoints,
+        deployment,
+        options.replicas,
+        options.run,
+        options.longest_pause,
+        options.trust_mode,
+    )
+    early = [name for name in (METADATA, WATCHER) if name in options.services]
     if early:
         announce(f"starting {' and '.join(early)}")
     writers = [start_service(supervisor, plan, name) for name in early]
     await start_nodes(supervisor, layout, endpoints.nats, live_within=_LIVE_WITHIN, writers=writers)
     announce("NATS listens")
-    for name in wanted:
+    for name in options.wanted:
         if name not in early:
             start_service(supervisor, plan, name)
     await _wait_until_ready(stack, supervisor, announce)
@@ -192,14 +221,15 @@ async def boot_openbao(
     announce("starting OpenBao")
     initial_token = await server.start(api)
     spec = bootstrap_spec(PROFILES[endpoints.profile], Deployment())
-    if await bootstrap(server, api, layout, spec, initial_token):
+    more = tuple(name for name in endpoints.admin if name not in SERVICES)
+    if await bootstrap(server, api, layout, spec, initial_token, more=more):
         announce("OpenBao is set up")
     supervisor.attend(server.keep_audit_file_small())
     return server
 
 
 async def _wait_until_ready(stack: Stack, supervisor: Supervisor, announce: Announce) -> None:
-    waiting = list(stack.options.services)
+    waiting = list(stack.options.wanted)
 
     async def all_are_ready() -> bool:
         for name in tuple(waiting):

@@ -11,6 +11,7 @@ from typing import Final
 from devstack.errors import StackInUseError, StuckProcessError
 from devstack.layout import SERVICES, Layout
 from devstack.registry import RegisteredChild, StackRecord, read_record, stack_lock
+from svc_core.domain.identity import METADATA
 
 _OWNER_WITHIN: Final = timedelta(seconds=12)
 _CHILD_WITHIN: Final = timedelta(seconds=3)
@@ -127,7 +128,8 @@ def _remove_unfinished_files(root: Path) -> None:
 
 
 def _purge(layout: Layout) -> None:
-    for name in _MADE_HERE:
+    replicas = (path.name for path in layout.root.glob(f"{METADATA}-[0-9]*"))
+    for name in (*_MADE_HERE, *replicas):
         path = layout.root / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

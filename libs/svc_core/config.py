@@ -16,6 +16,7 @@ from svc_core.domain.durations import parse_duration
 from svc_core.domain.identity import Deployment, instance_name
 from svc_core.domain.profiles import PROFILES, RotationProfile
 from svc_core.domain.signing_mode import SigningMode
+from svc_core.domain.subjects import LONGEST_REPEATING
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 """ISO-8601 (``PT20M``) or a number with its unit (``20s``, ``15m``, ``3h``, ``14d``, ``250ms``)."""
@@ -51,12 +52,14 @@ class NatsSettings(Section):
     """``tls://host:port`` of every node."""
     publish_window: int = Field(default=512, ge=1, le=16384)
     """Publishes that may wait for their acknowledgement at a time."""
+    publish_waiting: int = Field(default=4096, ge=0, le=65536)
+    """Publishes that may wait for room in that window; more are refused as overload."""
     connect_timeout: Duration = timedelta(seconds=3)
     """Time-out of one connection attempt."""
     ack_timeout: Duration = timedelta(seconds=1)
     """How long one attempt waits for the broker's acknowledgement before it is repeated."""
-    publish_deadline: Duration = timedelta(seconds=30)
-    """How long one publish is repeated before it fails."""
+    publish_deadline: Duration = Field(default=LONGEST_REPEATING, le=LONGEST_REPEATING)
+    """How long one publish is repeated before it fails; a stream must still know its id then."""
 
 
 class TrustSettings(Section):

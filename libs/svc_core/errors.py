@@ -93,6 +93,30 @@ class NobodyAnswersError(BusError):
     code = "dependency.nobody_answers"
 
 
+class AnswerLostError(BusError):
+    """Something was sent and no answer came; it may have been received."""
+
+    code = "dependency.answer_lost"
+
+
+class UnacknowledgedError(AnswerLostError):
+    """A message was sent again and again and never acknowledged: it may be stored, or still be.
+
+    Publishing it once more under the same id is safe as long as its stream remembers the id.
+    """
+
+    code = "dependency.unacknowledged"
+
+
+class OrderBrokenError(BusError):
+    """A message was not sent because an earlier one of its ordering key was given up.
+
+    That one may still land; whoever publishes this one again accepts that it comes second.
+    """
+
+    code = "dependency.order_broken"
+
+
 class StreamFullError(BusError):
     """A stream takes nothing new before something in it is removed or ends by age."""
 

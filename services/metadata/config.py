@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from services.metadata.domain.ca_rotation import SilencePolicy
 from svc_core.config import KubernetesApiSettings, Section, ServiceSettings
+from svc_core.domain.desired import TrustMode
 
 
 class AclConfigMap(Section):
@@ -33,6 +34,10 @@ class MetadataSettings(ServiceSettings):
     """What happens when an instance has not acknowledged the next issuer by the last moment that
     leaves time for it: `quorum` goes on with every server and all who answered, `wait` does not.
     Servers are waited for in any case."""
+    trust_mode: TrustMode = TrustMode.INTERMEDIATES
+    """What NATS servers trust and issuers must show: `intermediates` trusts the intermediates of
+    the desired state and nothing else, `chain` also asks that a trusted root signed them and lets
+    the servers trust that root. Everybody follows what the desired state says; see ADR-0021."""
     replicas: int = Field(default=3, ge=1, le=5)
     """Replicas of every stream."""
 

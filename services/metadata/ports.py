@@ -1,6 +1,6 @@
 """Roles only the authority needs: mint, key wrap, proofs, declarations, hints, tokens, the ACL."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -8,6 +8,9 @@ from typing import Protocol
 from svc_core.domain.identity import ServiceName
 from svc_core.domain.subjects import DurableSpec, StreamSpec
 from svc_core.domain.tls import TlsMaterial
+
+Term = Callable[[], int | None]
+"""Returns the term under which this process holds the lease; None when it may be another's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +26,8 @@ class MintedIssuer:
 class IssuerMint(Protocol):
     """Every method may raise `SecretStoreError` (retry) or `AccessDeniedError`."""
 
-    async def mint(self, name: str) -> MintedIssuer:
-        """Make both issuers called ``name``, or find what an earlier attempt made."""
+    async def mint(self, name: str, root: str) -> MintedIssuer:
+        """Make both issuers called ``name``, signed by ``root``, or find what is made already."""
         ...
 
     async def silence(self, name: str) -> None:
@@ -35,8 +38,32 @@ class IssuerMint(Protocol):
         """Delete issuers and keys called ``name``; no error when they are gone."""
         ...
 
-    async def fetch_root(self) -> str:
-        """Return the root certificate as PEM."""
+
+@dataclass(frozen=True, slots=True)
+class MintedRoot:
+    """The certificate of one root."""
+
+    pem: str
+    key: str
+    """Id of its key, by which that is found even when the certificate is gone."""
+    fingerprint: str
+    """SHA-256 of the certificate's DER, lower-case hex."""
+    not_after: datetime
+
+
+class RootMint(Protocol):
+    """Every method may raise `SecretStoreError` (retry) or `AccessDeniedError`."""
+
+    async def fetch(self, name: str) -> MintedRoot:
+        """Return the root called ``name``; raise `NotFoundError` when there is none."""
+        ...
+
+    async def make(self, name: str) -> MintedRoot:
+        """Make a root called ``name``, or find what an earlier attempt made."""
+        ...
+
+    async def remove(self, name: str, key: str) -> None:
+        """Delete the root called ``name``, then its key; no error when they are gone."""
         ...
 
 

@@ -1,7 +1,6 @@
 """A minute of kills and freezes from a seed: afterwards nothing is lost and nothing is doubled."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,10 +15,10 @@ import pytest
 from devstack.layout import NODES, SERVICES
 from svc_core.domain.load_order import LoadOrder
 from svc_core.domain.traffic import Traffic
+from tests.chaos.selection import SEED
 from tests.e2e.loaded_stack import LoadedStack, open_loaded_stack
 from tests.e2e.waiting import until
 
-SEED: Final = int(os.environ.get("CHAOS_SEED", "20261"))
 LASTS_S: Final = 60.0
 SHORTEST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 3.0

@@ -4,16 +4,22 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from services.metadata.flows.accessor_janitor import unclaimed_counter
+from services.metadata.flows.manifest_metrics import ManifestMetrics
 from services.metadata.flows.rotation_metrics import IssuanceMetrics
 from services.watcher.flows.reload_metrics import ReloadMetrics
+from svc_core.domain.handshakes import Refusal
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA, WATCHER
+from svc_core.domain.tls import TlsHealth, TlsState
+from svc_core.runtime.admin_metrics import AdminMetrics
 from svc_core.runtime.metrics import RotationMetrics, StateReadings, export_state
+from svc_core.runtime.tls_watching import export_tls
 from svc_core.runtime.traffic_metrics import TrafficMetrics
 from tests.deploy.deployment import OBSERVABILITY, ROOT, read_yaml, tool
 
@@ -24,6 +30,12 @@ NO_METRIC = {"by", "on", "and", "or", "group_left", "le", "service", "code", "ro
 NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(?!\w*\s*\()")
 
 
+class Held:
+    """An identity whose certificate is fine."""
+
+    health = TlsHealth(TlsState.OK, timedelta(seconds=60))
+
+
 def exported() -> set[str]:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -31,9 +43,12 @@ def exported() -> set[str]:
     RotationMetrics(registry).moved(issuer="ca-1-1", duration_s=0.1)
     TrafficMetrics(registry).rejected("message.replayed")
     IssuanceMetrics(registry)
+    ManifestMetrics(registry)
     unclaimed_counter(registry).labels("gatekeeper")
     ReloadMetrics(registry)
     export_state(registry, StateReadings(*[lambda: 0.0] * 4))
+    AdminMetrics(registry).refused(Refusal.EXPIRED)
+    export_tls(registry, {"nats": Held()})
     return {sample.name for metric in registry.collect() for sample in metric.samples}
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from devstack.layout import Layout
+from devstack.services import RunService, run_service
 from devstack.stack import ChildStatus, Stack, StackOptions, open_stack
 from svc_core.adapters.files import write_private
 from svc_core.adapters.journal import read_journal
 from svc_core.domain import load_order
+from svc_core.domain.desired import TrustMode
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA
 from svc_core.domain.journal_records import JournalRecord, RecordKind
 from svc_core.domain.load_order import LoadOrder
@@ -114,9 +116,10 @@ class LoadedStack:
 
     def rotations(self, *, since: datetime) -> list[Rotation]:
         """Return the completed rotations whose issuer began to sign after ``since``."""
-        lines = self.layout.log_of(METADATA).read_text().splitlines()
-        events = [json.loads(line) for line in lines if '"ca.rotated"' in line]
-        return [r for r in map(Rotation.of, events) if r.boundary_at > since]
+        logs = self.layout.logs.glob(f"{METADATA}*.jsonl")
+        lines = [line for log in logs for line in log.read_text().splitlines()]
+        found = [Rotation.of(json.loads(line)) for line in lines if '"ca.rotated"' in line]
+        return sorted((r for r in found if r.boundary_at > since), key=lambda r: r.boundary_at)
 
     async def next_rotation(self, *, since: datetime) -> Rotation:
         """Wait for the first rotation whose issuer began to sign after ``since``."""
@@ -150,11 +153,31 @@ def open_root() -> Iterator[Path]:
 
 
 @contextmanager
-def open_loaded_stack() -> Iterator[LoadedStack]:
-    """Boot a stack, put it under load and end it."""
+def open_loaded_stack(
+    *,
+    run: RunService = run_service,
+    metadata_replicas: int = 1,
+    longest_pause_s: float = 5.0,
+    trust_mode: TrustMode = TrustMode.INTERMEDIATES,
+) -> Iterator[LoadedStack]:
+    """Boot a stack, put it under load and end it.
+
+    Args:
+        run: what runs a service.
+        metadata_replicas: processes of Metadata.
+        longest_pause_s: most that is waited before a service that died is started again.
+        trust_mode: what NATS servers trust.
+    """
     said: list[str] = []
     with open_root() as root:
-        options = StackOptions(root / "var", "demo")
+        options = StackOptions(
+            root / "var",
+            "demo",
+            run=run,
+            metadata_replicas=metadata_replicas,
+            longest_pause=timedelta(seconds=longest_pause_s),
+            trust_mode=trust_mode,
+        )
         with in_background(lambda: open_stack(options, said.append)) as stack:
             loaded = LoadedStack(stack)
             loaded.order_load("standing")

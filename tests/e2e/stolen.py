@@ -126,10 +126,19 @@ class Theft:
 
 
 @asynccontextmanager
-async def open_theft(stack: LoadedStack, folder: Path) -> AsyncIterator[Theft]:
-    """Take a leaf with Gatekeeper's credentials, connect with it everywhere and stay."""
+async def open_theft(
+    stack: LoadedStack, folder: Path, *, issuer_name: str = ""
+) -> AsyncIterator[Theft]:
+    """Take a leaf with Gatekeeper's credentials, connect with it everywhere and stay.
+
+    Args:
+        stack: whose servers.
+        folder: for the leaf.
+        issuer_name: whose leaf; of the oldest trusted issuer without one.
+    """
     layout = stack.layout
-    issuer = trusted_issuers(layout.trust_file)[0]
+    trusted = trusted_issuers(layout.trust_file)
+    issuer = next((i for i in trusted if i.name == issuer_name), trusted[0])
     async with logged_in(stack, GATEKEEPER) as thief:
         ttl = min(_LONGEST, issuer.certificate.not_valid_after_utc - datetime.now(UTC) - _MOMENT)
         stolen = await take_leaf(thief, GATEKEEPER, issuer, folder, ttl=ttl)

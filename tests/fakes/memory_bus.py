@@ -65,8 +65,13 @@ class MemoryBus:
         """Return what the stream of ``topic`` holds of it."""
         return [m for m in self._stream_of(topic).messages if m.subject == topic]
 
-    async def publish(self, topic: str, payload: bytes, *, message_id: str) -> bool:
-        """Store one message unless its id is known; fails as `fault` says, before it is stored."""
+    async def publish(
+        self, topic: str, payload: bytes, *, message_id: str, ordering_key: str = ""
+    ) -> bool:
+        """Store one message unless its id is known; fails as `fault` says, before it is stored.
+
+        What is called first is stored first, so no ``ordering_key`` changes anything.
+        """
         if (err := self.fault(topic, message_id)) is not None:
             raise err
         stream = self._stream_of(topic)
@@ -75,15 +80,13 @@ class MemoryBus:
             return False
         stream.ids.add(message_id)
         stream.messages.append(StoredMessage(topic, payload, len(stream.messages) + 1))
-        for listener in self._listeners.get(topic, []):
-            listener(payload)
+        self._tell(topic, payload)
         await self._wake()
         return True
 
     async def send(self, subject: str, payload: bytes) -> None:
         """Hand a live message to who listens now."""
-        for listener in self._listeners.get(subject, []):
-            listener(payload)
+        self._tell(subject, payload)
 
     async def request(self, topic: Subject, payload: bytes, *, timeout: timedelta) -> bytes:
         """Ask the first responder that answers, waiting for one to be there."""
@@ -137,6 +140,12 @@ class MemoryBus:
             await asyncio.Event().wait()
         finally:
             responders.remove(responder)
+
+    def _tell(self, subject: str, payload: bytes) -> None:
+        for pattern, listeners in self._listeners.items():
+            if _matches(subject, pattern):
+                for listener in listeners:
+                    listener(payload)
 
     async def redeliver(self, binding: Binding) -> None:
         """Deliver every acknowledged message again, as after acknowledgements that were lost."""

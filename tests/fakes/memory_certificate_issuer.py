@@ -14,11 +14,22 @@ from svc_core.ports.certificates import LeafRequest
 from svc_core.ports.time import Clock
 
 BACKDATE = timedelta(minutes=1)
+_MAY_SIGN = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True)
 class Intermediate:
-    """One issuer: a self-signed CA, which is all that partial chains need."""
+    """One issuer: usually a self-signed CA, which is all that partial chains need."""
 
     name: str
     key: ec.EllipticCurvePrivateKey
@@ -42,17 +53,63 @@ def make_intermediate(name: str, *, now: datetime, life: timedelta) -> Intermedi
     return Intermediate(name, key, certificate)
 
 
+def make_root(name: str, *, now: datetime, life: timedelta) -> Intermediate:
+    """Return a new root, which signs issuers."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return Intermediate(name, key, _authority(name, key, None, now=now, life=life, below=1))
+
+
+def make_issuer_under(
+    root: Intermediate, name: str, *, now: datetime, life: timedelta
+) -> Intermediate:
+    """Return a new issuer that ``root`` signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return Intermediate(name, key, _authority(name, key, root, now=now, life=life, below=0))
+
+
+def _authority(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    signer: Intermediate | None,
+    *,
+    now: datetime,
+    life: timedelta,
+    below: int,
+) -> x509.Certificate:
+    """Return a CA certificate by RFC 5280 to the letter, signed by itself without a signer."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    issuer = subject if signer is None else signer.certificate.subject
+    signing_key = key if signer is None else signer.key
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key())
+    return (
+        _builder(key.public_key(), subject, issuer, now, now + life)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=below), critical=True)
+        .add_extension(_MAY_SIGN, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(identifier, critical=False)
+        .sign(signing_key, SHA256())
+    )
+
+
 def sign_leaf(
-    issuer: Intermediate, csr_pem: str, *, now: datetime, ttl: timedelta, server: bool
+    issuer: Intermediate,
+    csr_pem: str,
+    *,
+    now: datetime,
+    ttl: timedelta,
+    server: bool,
+    client: bool = False,
 ) -> str:
-    """Return the certificate for a request, as PEM."""
+    """Return the certificate for a request, as PEM; with both set it is for both ends."""
     csr = x509.load_pem_x509_csr(csr_pem.encode())
     names = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH] if server else []
+    if client or not server:
+        usages.append(ExtendedKeyUsageOID.CLIENT_AUTH)
     certificate = (
         _builder(csr.public_key(), x509.Name([]), issuer.certificate.subject, now, now + ttl)
         .add_extension(names.value, critical=names.critical)
-        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()),
             critical=False,

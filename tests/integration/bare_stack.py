@@ -111,11 +111,11 @@ class RunningOpenBao(ReachableOpenBao):
 
 
 @asynccontextmanager
-async def open_bare_openbao(root: Path) -> AsyncIterator[RunningOpenBao]:
-    """Start and set up one OpenBao in ``root``."""
+async def open_bare_openbao(root: Path, *, replicas: int = 1) -> AsyncIterator[RunningOpenBao]:
+    """Start and set up one OpenBao in ``root``, for so many processes of Metadata."""
     layout = Layout.at(root)
     with stack_lock(layout):
-        endpoints = plan_endpoints(layout, profile=PROFILE.name, base_port=None)
+        endpoints = plan_endpoints(layout, profile=PROFILE.name, base_port=None, replicas=replicas)
         write_endpoints(layout.endpoints_file, endpoints)
         async with (
             open_supervisor(
@@ -123,7 +123,7 @@ async def open_bare_openbao(root: Path) -> AsyncIterator[RunningOpenBao]:
             ) as supervisor,
             AsyncExitStack() as resources,
         ):
-            ensure_pinned_identities(layout)
+            ensure_pinned_identities(layout, replicas=replicas)
             server = await boot_openbao(layout, endpoints, supervisor, resources, lambda _: None)
             yield RunningOpenBao(layout, endpoints, server, supervisor)
 
@@ -191,7 +191,7 @@ async def make_intermediate(metadata: OpenBaoApi, mount: str, name: str) -> str:
     body = {"key_type": "ec", "key_bits": 256, "key_name": name, "common_name": name}
     request = await metadata.write(f"{mount}/intermediate/generate/internal", body)
     signed = await metadata.write(
-        "pki/root/sign-intermediate",
+        "pki/issuer/root/sign-intermediate",
         {
             "csr": request["data"]["csr"],
             "common_name": name,

@@ -3,11 +3,11 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final
 
+from devstack.endpoints import port_of
 from services.metadata.adapters.jetstream import JetStreamDeclaration
 from svc_core.adapters.nats_connection import NatsConnection, NatsUser
 from svc_core.adapters.nats_link import LinkCredentials
@@ -18,8 +18,10 @@ from svc_core.domain.subjects import DURABLES, STREAMS
 from svc_core.domain.tls import TlsMaterial
 from svc_core.errors import BusError
 from svc_core.ports.bus import Binding, Delivery
+from svc_core.ports.time import Entropy
 from tests.integration.bare_stack import RunningCluster
 from tests.integration.devstack import test_nats_accounts
+from tests.integration.svc_core.fault_proxy import FaultProxy, open_fault_proxy
 
 _DRAINING_S: Final = 0.5
 
@@ -38,14 +40,23 @@ async def connected(
     *,
     settings: NatsSettings | None = None,
     credentials: Credentials | None = None,
+    entropy: Entropy = os.urandom,
 ) -> AsyncIterator[NatsConnection]:
-    """Yield a connection of ``account`` that is up and kept up."""
+    """Yield a connection of ``account`` that is up and kept up.
+
+    Args:
+        cluster: where to.
+        account: as whom.
+        settings: others than the cluster's.
+        credentials: others than the cluster's.
+        entropy: chooses the server to try first.
+    """
     own = cluster.materials[account]
     connection = NatsConnection(
         settings or cluster.settings,
         NatsUser(account, f"test-{account}"),
         credentials or (lambda: credentials_of(own)),
-        os.urandom,
+        entropy,
     )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(connection.run())
@@ -92,76 +103,31 @@ async def drain(cluster: RunningCluster) -> None:
                     await bus.consume(binding, acknowledge, refuse)
 
 
-@dataclass
-class Wire:
-    """A TCP relay to one node whose connections can be cut or frozen."""
-
-    host: str
-    port: int
-    _ends: set[asyncio.StreamWriter] = field(default_factory=set)
-    _flows: asyncio.Event = field(default_factory=asyncio.Event)
-    relayed: int = 0
-    """Connections made over it so far."""
-
-    def __post_init__(self) -> None:
-        self._flows.set()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no connection is carried now."""
-        return not self._ends
-
-    def cut(self) -> None:
-        """Break every connection at once, without a goodbye."""
-        for end in tuple(self._ends):
-            end.transport.abort()
-
-    def freeze(self) -> None:
-        """Carry no more bytes, but keep every connection open."""
-        self._flows.clear()
-
-    def thaw(self) -> None:
-        """Carry bytes again."""
-        self._flows.set()
-
-    async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one connection until either side ends."""
-        self.relayed += 1
-        self._ends.add(writer)
-        try:
-            far_reader, far_writer = await asyncio.open_connection(self.host, self.port)
-        except OSError:
-            writer.transport.abort()
-            return
-        self._ends.add(far_writer)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._carry(reader, far_writer))
-            group.create_task(self._carry(far_reader, writer))
-        self._ends -= {writer, far_writer}
-
-    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await source.read(1 << 16):
-                await self._flows.wait()
-                sink.write(data)
-                await sink.drain()
-        sink.transport.abort()
+@asynccontextmanager
+async def wired(cluster: RunningCluster) -> AsyncIterator[tuple[FaultProxy, NatsSettings]]:
+    """Yield a wire to the first node, and settings that reach the cluster over it only."""
+    async with _open_wire(cluster.endpoints.nats[0].url) as (wire, url):
+        yield wire, NatsSettings(servers=(url,), connect_timeout=timedelta(seconds=2))
 
 
 @asynccontextmanager
-async def wired(cluster: RunningCluster) -> AsyncIterator[tuple[Wire, NatsSettings]]:
-    """Yield a wire to the first node, and settings that reach the cluster over it only."""
-    host, _, port = cluster.endpoints.nats[0].url.removeprefix("tls://").partition(":")
-    wire = Wire(host, int(port))
-    server = await asyncio.start_server(wire.relay, "127.0.0.1", 0)
-    own_port = server.sockets[0].getsockname()[1]
-    try:
-        yield (
-            wire,
-            NatsSettings(
-                servers=(f"tls://127.0.0.1:{own_port}",), connect_timeout=timedelta(seconds=2)
-            ),
+async def wired_to_all(
+    cluster: RunningCluster,
+) -> AsyncIterator[tuple[list[FaultProxy], NatsSettings]]:
+    """Yield a wire to every node, and settings that reach the cluster over those only."""
+    async with AsyncExitStack() as stack:
+        opened = [
+            await stack.enter_async_context(_open_wire(node.url)) for node in cluster.endpoints.nats
+        ]
+        settings = NatsSettings(
+            servers=tuple(url for _, url in opened),
+            connect_timeout=timedelta(seconds=1),
+            ack_timeout=timedelta(seconds=0.3),
         )
-    finally:
-        wire.cut()
-        server.close()
+        yield [wire for wire, _ in opened], settings
+
+
+@asynccontextmanager
+async def _open_wire(far: str) -> AsyncIterator[tuple[FaultProxy, str]]:
+    async with open_fault_proxy(port_of(far)) as proxy:
+        yield proxy, f"tls://127.0.0.1:{proxy.port}"

@@ -23,6 +23,8 @@ from tests.integration.bare_stack import RunningOpenBao, make_intermediate, open
 OPERATOR: Final = "operator"
 ROLES: Final = (METADATA, WATCHER, GATEKEEPER, AUTHCONTROLLER, OPERATOR)
 SERVICES: Final = (METADATA, WATCHER, GATEKEEPER, AUTHCONTROLLER)
+KEYED: Final = (GATEKEEPER, AUTHCONTROLLER)
+"""Those that have keys, and so are sent bundles."""
 ISSUER: Final = "ca-1-1"
 THERE: Final = "there"
 """Name of the entry that exists already in every folder of documents."""
@@ -32,7 +34,7 @@ path                                             metadata  watcher  gatekeeper  
 
 pki/cert/ca                                      rl        rl       rl          rl              rl
 pki/root                                         -         -        -           -               -
-pki/root/sign-intermediate                       u         -        -           -               -
+pki/root/sign-intermediate                       -         -        -           -               -
 pki/root/sign-self-issued                        -         -        -           -               -
 pki/root/generate/internal                       -         -        -           -               -
 pki/roles/any                                    -         -        -           -               -
@@ -42,6 +44,23 @@ pki/config/urls                                  -         -        -           
 pki/keys                                         -         -        -           -               -
 pki/keys/import                                  -         -        -           -               -
 pki/issuers/import/bundle                        -         -        -           -               -
+pki/issuers/generate/root/internal               u         -        -           -               -
+pki/issuers/generate/root/exported               -         -        -           -               -
+pki/issuers/generate/root/existing               u         -        -           -               -
+pki/issuers/generate/root/kms                    -         -        -           -               -
+pki/root/replace                                 -         -        -           -               -
+pki/root/rotate/internal                         -         -        -           -               -
+pki/issuer/gone                                  rd        -        -           -               -
+pki/issuer/root/sign-intermediate                u         -        -           -               -
+pki/issuer/root/sign-self-issued                 -         -        -           -               -
+pki/issuer/root/sign-verbatim                    -         -        -           -               -
+pki/issuer/root/issue/any                        -         -        -           -               -
+pki/issuer/root/sign/any                         -         -        -           -               -
+pki/issuer/root/revoke                           -         -        -           -               -
+pki/key/gone                                     rd        -        -           -               -
+pki/keys/generate/internal                       -         -        -           -               -
+pki/config/keys                                  -         -        -           -               -
+pki/tidy                                         -         -        -           -               -
 
 {int}/intermediate/generate/internal             u         -        -           -               -
 {int}/intermediate/generate/exported             -         -        -           -               -
@@ -88,14 +107,21 @@ nats_route/issuer/ca-1-1/sign/watcher            -         -        -           
 
 secret/data/transport/desired                    ur        r        r           r               r
 secret/data/transport/journal                    ur        -        -           -               r
+secret/data/transport/outlook                    ur        -        -           -               r
 secret/data/transport/key-ledger                 ur        -        -           -               r
+secret/data/transport/rights                     ur        -        -           -               r
+secret/data/transport/rights.parts/*             cur       -        -           -               r
 secret/data/transport/commands/*                 cur       -        -           -               r
 secret/data/transport/keys/*                     cur       -        -           -               -
-secret/data/transport/bundles/*                  cur       -        -           -               -
+secret/data/transport/keys/there.parts/*         cur       -        -           -               -
 secret/data/transport/audit/*                    cr        -        -           -               r
 secret/metadata/transport/desired                r         -        -           -               rl
 secret/metadata/transport/journal                r         -        -           -               rl
+secret/metadata/transport/rights                 r         -        -           -               rl
+secret/metadata/transport/rights.parts/*         rld       -        -           -               rl
+secret/metadata/transport/commands/*             rld       -        -           -               rl
 secret/metadata/transport/keys/*                 rld       -        -           -               rl
+secret/metadata/transport/keys/there.parts/*     rld       -        -           -               rl
 secret/metadata/transport/audit/*                rld       -        -           -               rl
 secret/metadata/transport/                       l         -        -           -               l
 secret/metadata/transport/keys/                  l         -        -           -               l
@@ -111,6 +137,22 @@ secret/metadata/identities/                      l         -        -           
 secret/metadata/identities/gatekeeper/           l         -        -           -               -
 secret/metadata/identities/gatekeeper/*          rld       -        -           -               -
 
+secret/data/kem/metadata/*                       r         -        -           -               -
+secret/data/kem/watcher/*                        r         -        -           -               -
+secret/data/kem/gatekeeper/*                     r         -        cr          -               -
+secret/data/kem/authcontroller/*                 r         -        -           cr              -
+secret/metadata/kem/                             l         -        -           -               -
+secret/metadata/kem/gatekeeper/                  l         -        -           -               -
+secret/metadata/kem/gatekeeper/*                 rld       -        -           -               -
+
+secret/data/bundles/watcher/*                    cur       -        -           -               -
+secret/data/bundles/gatekeeper/*                 cur       -        r           -               -
+secret/data/bundles/gatekeeper/there.parts/*     cur       -        r           -               -
+secret/data/bundles/authcontroller/*             cur       -        -           r               -
+secret/metadata/bundles/                         l         -        -           -               -
+secret/metadata/bundles/gatekeeper/              l         -        -           -               -
+secret/metadata/bundles/gatekeeper/*             rld       -        -           -               -
+
 secret/data/claims/metadata/*                    cur       -        -           -               -
 secret/data/claims/watcher/*                     r         cur      -           -               -
 secret/data/claims/gatekeeper/*                  r         -        cur         -               -
@@ -121,7 +163,7 @@ secret/metadata/claims/gatekeeper/*              rld       -        -           
 
 secret/data/commands/*                           r         -        -           -               c
 secret/metadata/commands/                        l         -        -           -               -
-secret/metadata/commands/*                       rl        -        -           -               -
+secret/metadata/commands/*                       rld       -        -           -               -
 secret/data/other/*                              -         -        -           -               -
 secret/metadata/                                 -         -        -           -               -
 secret/config                                    -         -        -           -               -
@@ -245,12 +287,15 @@ async def _furnish(openbao: RunningOpenBao) -> None:
         METADATA: [
             "transport/desired",
             "transport/journal",
-            *(f"transport/{kind}/{THERE}" for kind in ("keys", "bundles", "audit", "commands")),
+            "transport/outlook",
+            *(f"transport/{kind}/{THERE}" for kind in ("keys", "audit", "commands")),
+            *(f"bundles/{service}/{THERE}" for service in KEYED),
         ],
         OPERATOR: [f"commands/{THERE}"],
     }
     for service in SERVICES:
-        own = [f"{kind}/{service}/{THERE}" for kind in ("identities", "claims")]
+        kinds = ["identities", "claims", *(["kem"] if service in KEYED else [])]
+        own = [f"{kind}/{service}/{THERE}" for kind in kinds]
         wanted[service] = wanted.get(service, []) + own
     for role, paths in wanted.items():
         async with openbao.logged_in(role) as session:

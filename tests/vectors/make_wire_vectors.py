@@ -26,11 +26,13 @@ from svc_core.wire import (
     service_bundle,
     signed_message,
     status,
+    stored_bundle,
 )
 from svc_core.wire.bundle_exchange import BundleReply, SignedRequest
 from svc_core.wire.documents import SignedDocument
 from svc_core.wire.identities import PublicIdentity, SignedIdentities
 from svc_core.wire.prototype import Kind
+from svc_core.wire.stored_bundle import StoredBundle
 from tests.vectors import avro_by_hand, prototype_shapes
 from tests.vectors.prototype_values import PROTOTYPE
 from tests.vectors.vector_files import Vector, save
@@ -167,6 +169,41 @@ def reply() -> Vector:
     )
 
 
+def at_rest() -> Vector:
+    """Return a signed bundle as it lies in the store, sealed to a registered key."""
+    seed, plaintext = drawn("instance kem seed", 64), service_bundle.encode(BUNDLE)
+    recipient = KemKey.from_seed(SecretBytes(seed))
+    encapsulation, secret = encapsulate(recipient.public)
+    unsealed = StoredBundle(
+        service=GATEKEEPER,
+        instance=INSTANCE,
+        version=BUNDLE.version,
+        expires_at=BUNDLE.expires_at,
+        recipient_key=stored_bundle.key_digest(recipient.public),
+        encapsulation=encapsulation,
+        sealed=b"",
+        signer="metadata-1",
+    )
+    sealed = sealing.seal(
+        secret,
+        plaintext,
+        info=kdf.labelled_info(contexts.SEAL_STORED_BUNDLE, GATEKEEPER.encode(), INSTANCE.encode()),
+        aad=stored_bundle.header_aad(unsealed),
+        entropy=lambda size: drawn("stored bundle entropy", size),
+    )
+    unsigned = replace(unsealed, sealed=framing.encode(sealed))
+    covered = stored_bundle.signing_input(unsigned)
+    signature = METADATA_KEY.sign(covered, context=contexts.STORED_BUNDLE)
+    return as_vector(
+        "stored_bundle",
+        "stored bundle",
+        stored_bundle.encode(replace(unsigned, signature=signature)),
+        public_key=METADATA_KEY.public,
+        kem_seed=seed,
+        plaintext=plaintext,
+    )
+
+
 def document(name: str, body: bytes, author: str, context: bytes) -> Vector:
     """Return ``body`` as a signed document."""
     covered = documents.signing_input(author, body)
@@ -208,6 +245,7 @@ def main() -> int:
         batched(64, 63),
         request(),
         reply(),
+        at_rest(),
         document("signed_desired", desired.encode(DESIRED), "metadata-1", contexts.DESIRED_STATE),
         document("signed_status", status.encode(STATUS), STATUS_SIGNER, contexts.INSTANCE_STATUS),
         listed(),

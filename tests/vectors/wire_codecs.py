@@ -18,12 +18,14 @@ from svc_core.wire import (
     documents,
     framing,
     identities,
+    instance_kem,
     key_records,
     operator_command,
     replay_mark,
     service_bundle,
     signed_message,
     status,
+    stored_bundle,
 )
 from svc_core.wire.records import schema_text
 
@@ -64,6 +66,9 @@ RECORDS: Mapping[str, WireCodec] = {
         bundle_exchange.REPLY_LIMIT,
         b"A1",
         "bundle_reply",
+    ),
+    "stored bundle": WireCodec(
+        stored_bundle.encode, stored_bundle.decode, stored_bundle.LIMIT, b"C1", "stored_bundle"
     ),
     "service bundle": WireCodec(
         service_bundle.encode, service_bundle.decode, service_bundle.LIMIT, b"S1", "service_bundle"
@@ -110,6 +115,7 @@ OTHERS: Mapping[str, WireCodec] = {
     "desired state": WireCodec(desired.encode, desired.decode),
     "status": WireCodec(status.encode, lambda raw: status.decode(raw, signer=STATUS_SIGNER)),
     "operator command": WireCodec(operator_command.encode, operator_command.decode),
+    "instance kem": WireCodec(instance_kem.encode, instance_kem.decode),
     "bundle notice": WireCodec(bundle_notice.encode, bundle_notice.decode),
     "replay mark": WireCodec(replay_mark.encode, replay_mark.decode),
     "audit entry": WireCodec(audit.encode, audit.decode),

@@ -22,6 +22,7 @@ from svc_core.domain.status import InstanceStatus, ServerStatus
 from svc_core.domain.subjects import AUTH_REQUEST, RESPONDER
 from svc_core.wire.bundle_notice import BundleNotice
 from svc_core.wire.dead_letter import DeadLetter
+from svc_core.wire.instance_kem import InstanceKem
 from svc_core.wire.signed_message import SignedMessage
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -187,6 +188,10 @@ FIXED: Mapping[str, tuple[str, Any]] = {
         OperatorCommand(
             "20260101T000000Z-1", "revoke", {"service": "gatekeeper"}, NOW, NOW + timedelta(hours=1)
         ),
+    ),
+    "instance_kem": (
+        "instance kem",
+        InstanceKem(GATEKEEPER, INSTANCE, drawn("instance kem", 1568), NOW),
     ),
     "bundle_notice": ("bundle notice", BundleNotice(GATEKEEPER, 88_361_280_000_007, NOW)),
     "replay_mark": ("replay mark", ReplayMark(7, 1, is_done=True, at=NOW)),

@@ -18,6 +18,14 @@ path "secret/data/transport/desired" {
 path "secret/data/identities/authcontroller/*" {
   capabilities = ["create", "read"]
 }
+path "secret/data/kem/authcontroller/*" {
+  capabilities = ["create", "read"]
+}
+
+# Bundles sealed to those keys, for when the authority is away.
+path "secret/data/bundles/authcontroller/*" {
+  capabilities = ["read"]
+}
 
 # Which secret-ids its instances say are theirs.
 path "secret/data/claims/authcontroller/*" {

@@ -1,9 +1,10 @@
 # Metadata: the authority. It makes intermediates, keys and bundles; it signs no leaf but its own
 # and the canary's, and cannot change policies, roles or who may log in.
 
-# Intermediates: key and request inside OpenBao, signed by the root, imported, retired. The root's
-# own path length ends below them; other parameters of its signature are not for asking.
-path "pki/root/sign-intermediate" {
+# Intermediates: key and request inside OpenBao, signed by the root that the journal names, imported,
+# retired. A root's own path length ends below them; other parameters of its signature are not for
+# asking.
+path "pki/issuer/+/sign-intermediate" {
   capabilities = ["update"]
   allowed_parameters = {
     "csr" = []
@@ -13,8 +14,38 @@ path "pki/root/sign-intermediate" {
     "max_path_length" = []
   }
 }
-path "pki/cert/ca" {
-  capabilities = ["read"]
+
+# Roots: another one beside the first, its key made inside OpenBao and never shown; the former one's
+# key and certificate deleted once nothing depends on it. No root can be imported or changed.
+path "pki/issuers/generate/root/internal" {
+  capabilities = ["update"]
+  allowed_parameters = {
+    "issuer_name" = []
+    "key_name" = []
+    "key_type" = ["ec"]
+    "key_bits" = []
+    "common_name" = []
+    "ttl" = []
+    "not_before_duration" = []
+    "max_path_length" = []
+  }
+}
+path "pki/issuers/generate/root/existing" {
+  capabilities = ["update"]
+  allowed_parameters = {
+    "issuer_name" = []
+    "key_ref" = []
+    "common_name" = []
+    "ttl" = []
+    "not_before_duration" = []
+    "max_path_length" = []
+  }
+}
+path "pki/issuer/+" {
+  capabilities = ["read", "delete"]
+}
+path "pki/key/+" {
+  capabilities = ["read", "delete"]
 }
 path "nats_int/intermediate/generate/internal" {
   capabilities = ["update"]
@@ -73,7 +104,7 @@ path "nats_int/issuer/+/sign/canary" {
   allowed_parameters = { "csr" = [], "ttl" = [] }
 }
 
-# The truth, the journal, the keys and the stored bundles; old ones are deleted for good.
+# The truth, the journal and the keys; old ones are deleted for good.
 path "secret/data/transport/*" {
   capabilities = ["create", "read", "update"]
 }
@@ -86,6 +117,9 @@ path "secret/metadata/transport/desired" {
   capabilities = ["read"]
 }
 path "secret/metadata/transport/journal" {
+  capabilities = ["read"]
+}
+path "secret/metadata/transport/rights" {
   capabilities = ["read"]
 }
 path "secret/data/transport/audit/*" {
@@ -101,6 +135,20 @@ path "secret/data/identities/*" {
   capabilities = ["read"]
 }
 path "secret/metadata/identities/*" {
+  capabilities = ["list", "read", "delete"]
+}
+
+# The keys that bundles are sealed to, each signed by its instance, and the bundles at rest.
+path "secret/data/kem/*" {
+  capabilities = ["read"]
+}
+path "secret/metadata/kem/*" {
+  capabilities = ["list", "read", "delete"]
+}
+path "secret/data/bundles/*" {
+  capabilities = ["create", "read", "update"]
+}
+path "secret/metadata/bundles/*" {
   capabilities = ["list", "read", "delete"]
 }
 
@@ -154,12 +202,12 @@ path "auth/token/revoke-accessor" {
   capabilities = ["create", "update"]
 }
 
-# What the operator asks for.
+# What the operator asks for; removed with its result some time after it was done.
 path "secret/data/commands/*" {
   capabilities = ["read"]
 }
 path "secret/metadata/commands/*" {
-  capabilities = ["list", "read"]
+  capabilities = ["list", "read", "delete"]
 }
 
 # Wraps the keys it stores.

@@ -10,11 +10,8 @@ path "secret/metadata/transport/*" {
   capabilities = ["list", "read"]
 }
 
-# Keys and bundles are sealed, and still nothing to an operator.
+# Keys are sealed, and still nothing to an operator.
 path "secret/data/transport/keys/*" {
-  capabilities = ["deny"]
-}
-path "secret/data/transport/bundles/*" {
   capabilities = ["deny"]
 }
 

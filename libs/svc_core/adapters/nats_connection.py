@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from functools import partial
+from typing import ClassVar, Final
 
 import msgspec
 import structlog
@@ -21,7 +22,8 @@ from svc_core.adapters.nats_bindings import (
     PullBinding,
     ResponderBinding,
 )
-from svc_core.adapters.nats_link import LinkCredentials, LinkTarget, NatsLink, decode_ack
+from svc_core.adapters.nats_link import LinkCredentials, LinkTarget, NatsLink
+from svc_core.adapters.nats_publishing import PublishCounts, Publisher
 from svc_core.config import NatsSettings
 from svc_core.domain.identity import Subject
 from svc_core.domain.subjects import inbox_prefix
@@ -29,7 +31,6 @@ from svc_core.errors import (
     AccessDeniedError,
     BusError,
     NobodyAnswersError,
-    StreamFullError,
     TlsMaterialError,
 )
 from svc_core.ports.bus import Binding, Handler, Listener, Rejected, Responder, StoredMessage
@@ -57,6 +58,7 @@ class NatsConnection:
     """One NATS user's connection, through swaps and losses."""
 
     name: Final = "nats-connection"
+    link_type: ClassVar[type[NatsLink]] = NatsLink
 
     def __init__(
         self,
@@ -73,7 +75,7 @@ class NatsConnection:
         self._has_link = asyncio.Event()
         self._changing = asyncio.Lock()
         self._bindings: set[LinkBinding] = set()
-        self._window = asyncio.Semaphore(settings.publish_window)
+        self._publisher = Publisher(settings, self)
         self.swaps = 0
         self.losses = 0
 
@@ -88,6 +90,16 @@ class NatsConnection:
         return self._current.credentials.issuer if self._current and self.is_connected else ""
 
     @property
+    def current_link(self) -> NatsLink | None:
+        """The link to use now; None while there is none."""
+        return None if self._current is None or self._current.is_lost else self._current
+
+    @property
+    def publishing(self) -> PublishCounts:
+        """What is being published now, and what it took so far."""
+        return self._publisher.counts
+
+    @property
     def leaf_in_use(self) -> str:
         """The certificate chain (PEM) the live connection was made with; empty without one."""
         return self._current.credentials.chain_pem if self._current and self.is_connected else ""
@@ -96,10 +108,20 @@ class NatsConnection:
         """Connect, and open another link whenever the current one is lost; for ever."""
         while True:
             link = await self._restored()
-            await link.watch()
+            await link.watch(partial(self._uses, link))
             if link is self._current:
                 self.losses += 1
                 log.warning("connection.lost", url=link.url, user=self._user.account)
+
+    async def next_link(self) -> NatsLink:
+        """Return the link to use as soon as there is one."""
+        while True:
+            await self._has_link.wait()
+            if self._current is not None and not self._current.is_lost:
+                return self._current
+            self._has_link.clear()
+            if self._current is not None and not self._current.is_lost:
+                self._has_link.set()
 
     async def swap(self) -> None:
         """Move everything to a new link made with the newest context.
@@ -114,8 +136,9 @@ class NatsConnection:
             former, self._current = self._current, fresh
             self._has_link.set()
             self.swaps += 1
-            if former is not None:
-                await self._retire(former)
+        # Not under the lock: if the new link is lost meanwhile, the next must not wait for this.
+        if former is not None:
+            await self._retire(former)
 
     async def close(self) -> None:
         """Disconnect for good."""
@@ -126,38 +149,13 @@ class NatsConnection:
 
     # --- Bus -----------------------------------------------------------------------------------
 
-    async def publish(self, topic: str, payload: bytes, *, message_id: str) -> bool:
-        """Store one message, repeating under the same id until the broker has acknowledged it.
-
-        Raises:
-            StreamFullError: the stream has no room; said at once.
-            BusError: no acknowledgement within the deadline.
-            AccessDeniedError: this user may not publish there.
-        """
-        headers = {"Nats-Msg-Id": message_id}
-        deadline = self._settings.publish_deadline.total_seconds()
-        ack_timeout = self._settings.ack_timeout.total_seconds()
-        async with self._window:
-            try:
-                async with asyncio.timeout(deadline):
-                    for delay in _BACKOFF:
-                        link = await self._link()
-                        try:
-                            answer = await link.ask(
-                                topic, payload, timeout_s=ack_timeout, headers=headers
-                            )
-                            _, duplicate = decode_ack(answer)
-                        except StreamFullError:
-                            # Waiting here would keep from their work those who could be done.
-                            raise
-                        except BusError as err:
-                            log.debug("publish.repeated", topic=topic, reason=str(err))
-                            await asyncio.sleep(delay.total_seconds())
-                        else:
-                            return not duplicate
-            except TimeoutError as err:
-                raise BusError(f"no acknowledgement on {topic} within {deadline} s") from err
-        raise BusError(f"no acknowledgement on {topic}")
+    async def publish(
+        self, topic: str, payload: bytes, *, message_id: str, ordering_key: str = ""
+    ) -> bool:
+        """Store one message; see `Publisher.publish`."""
+        return await self._publisher.publish(
+            topic, payload, message_id=message_id, ordering_key=ordering_key
+        )
 
     async def request(self, topic: Subject, payload: bytes, *, timeout: timedelta) -> bytes:
         """Ask and return the answer, waiting for somebody to be there within ``timeout``."""
@@ -166,7 +164,7 @@ class NatsConnection:
         try:
             async with asyncio.timeout(limit):
                 for delay in _BACKOFF:
-                    link = await self._link()
+                    link = await self.next_link()
                     reason = BusError(f"no answer on {topic} within {limit} s")
                     try:
                         return (await link.ask(topic, payload, timeout_s=limit)).data
@@ -238,7 +236,7 @@ class NatsConnection:
 
     async def consume(self, binding: Binding, handler: Handler, on_reject: Rejected) -> None:
         """Handle messages for ever, across swaps; ends only by cancellation."""
-        pull = PullBinding(binding, handler, on_reject, self._link)
+        pull = PullBinding(binding, handler, on_reject, self.next_link)
         async with asyncio.TaskGroup() as group:
             holding = group.create_task(self._hold(pull))
             try:
@@ -255,6 +253,9 @@ class NatsConnection:
         await self._hold(ResponderBinding(topic, queue, responder))
 
     # --- links ---------------------------------------------------------------------------------
+
+    def _uses(self, link: NatsLink) -> bool:
+        return link is self._current
 
     async def _hold(self, binding: LinkBinding) -> None:
         async with self._changing:
@@ -316,10 +317,12 @@ class NatsConnection:
         """
         servers = list(self._settings.servers)
         start = servers.index(first) if first in servers else self._entropy(1)[0] % len(servers)
+        lost = self._current.url if self._current is not None and not first else ""
         last_error: BusError | AccessDeniedError | None = None
-        for url in servers[start:] + servers[:start]:
+        # Whoever has just fallen silent comes last: it would cost a whole time-out.
+        for url in sorted(servers[start:] + servers[:start], key=lambda url: url == lost):
             try:
-                return await NatsLink.open(self._target(url))
+                return await self.link_type.open(self._target(url))
             except (BusError, AccessDeniedError) as err:
                 last_error = err
         raise last_error or BusError("no server configured")
@@ -353,16 +356,6 @@ class NatsConnection:
         await self._detach_all(link)
         await link.settle(within_s=_SETTLE_S)
         await link.close()
-
-    async def _link(self) -> NatsLink:
-        """Return the current link, waiting for one when there is none."""
-        while True:
-            await self._has_link.wait()
-            if self._current is not None and not self._current.is_lost:
-                return self._current
-            self._has_link.clear()
-            if self._current is not None and not self._current.is_lost:
-                self._has_link.set()
 
     async def _link_now(self) -> NatsLink:
         if self._current is None or self._current.is_lost:

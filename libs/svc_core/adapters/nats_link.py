@@ -13,33 +13,34 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
 
-import msgspec
 import structlog
 from nats import errors as nats_errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from svc_core.adapters.nats_answers import Answers
+from svc_core.adapters.nats_transport import JoiningTransport
 from svc_core.errors import (
     AccessDeniedError,
+    AnswerLostError,
     BusError,
     NobodyAnswersError,
     OversizedMessageError,
-    StreamFullError,
 )
 
 log = structlog.get_logger()
 
 _VIOLATION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
 _NO_RESPONDERS: Final = "503"
-_STORE_FAILED: Final = 10077
-_FULL: Final = frozenset({"maximum bytes exceeded", "maximum messages exceeded"})
 _LOOK_S: Final = 0.2
 _LOOKS_PER_PING: Final = 5
 _SILENCE_S: Final = 3
 # The client's own pings only have to keep it from giving up before `NatsLink.watch` does.
 _PING_INTERVAL_S: Final = 60
 _CLOSE_S: Final = 1.0
+_CONGESTED: Final = 1 << 20
+"""Unsent bytes from which on sending may wait: half of where the client begins to."""
 _LATE_S: Final = 0.1
 """How long a server may still deliver to a subscription after it has confirmed that it ended.
 
@@ -84,7 +85,7 @@ class NatsLink:
     def __init__(self, client: Client, target: LinkTarget) -> None:
         self._client = client
         self._target = target
-        self._waiting: dict[str, tuple[str, asyncio.Future[Msg]]] = {}
+        self._answers = Answers()
         self._next_token = 0
         self._is_connecting = True
         self._inbox = f"{target.inbox_prefix}.{client._nuid.next().decode()}"  # noqa: SLF001 (nats-py's own generator of unique names)
@@ -95,13 +96,13 @@ class NatsLink:
     async def open(cls, target: LinkTarget) -> "NatsLink":
         """Connect, or raise `BusError` / `AccessDeniedError` within the connect time-out."""
         client = Client()
+        client._transport = JoiningTransport()  # noqa: SLF001 (the client has no way to say so)
         link = cls(client, target)
         try:
             async with asyncio.timeout(target.connect_timeout_s):
                 await client.connect(
                     servers=[target.url],
-                    tls=target.credentials.context,
-                    tls_handshake_first=True,
+                    **link._tls_options(),
                     allow_reconnect=False,
                     connect_timeout=max(1, int(target.connect_timeout_s)),
                     inbox_prefix=target.inbox_prefix,
@@ -112,7 +113,7 @@ class NatsLink:
                     disconnected_cb=link._on_closed,
                 )
                 link._is_connecting = False
-                await client.subscribe(f"{link._inbox}.*", cb=link._on_answer)
+                await client.subscribe(f"{link._inbox}.*", cb=link._answers.receive)
                 await client.flush()
         except (*_NETWORK_ERRORS, BusError) as err:
             await _close_quietly(client)
@@ -123,6 +124,10 @@ class NatsLink:
             await _close_quietly(client)
             raise
         return link
+
+    def _tls_options(self) -> dict[str, Any]:
+        """Return what the client is told about TLS; only a benchmark's link has less to say."""
+        return {"tls": self._target.credentials.context, "tls_handshake_first": True}
 
     @property
     def url(self) -> str:
@@ -139,10 +144,13 @@ class NatsLink:
         """Whether the connection is gone."""
         return self.lost.is_set()
 
-    async def watch(self) -> None:
-        """Return once the connection is gone; one on which no ping comes back counts as gone."""
+    async def watch(self, is_used: Callable[[], bool]) -> None:
+        """Return once the connection is gone, or soon after it is used no more.
+
+        One on which no ping comes back counts as gone.
+        """
         looks = count(1)
-        while not self.is_lost:
+        while not self.is_lost and is_used():
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await self.lost.wait()
@@ -171,28 +179,40 @@ class NatsLink:
         """Publish with a reply inbox and return the answer.
 
         Raises:
-            BusError: no answer in time, or the link was lost meanwhile.
+            AnswerLostError: no answer in time, or the link was lost meanwhile.
+            BusError: the link was lost before; nothing was sent.
             NobodyAnswersError: nobody was there to receive it, so it may be sent again safely.
             AccessDeniedError: the server said that this user may not publish there.
         """
         self._next_token += 1
         reply = f"{self._inbox}.{self._next_token}"
-        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._waiting[reply] = (subject.lower(), answer)
+        answer = self._answers.expect(reply, subject, timeout_s=timeout_s)
         try:
-            async with asyncio.timeout(timeout_s):
+            if self._client.pending_data_size < _CONGESTED:
                 await self.send(subject, payload, reply=reply, headers=headers)
-                message = await answer
-        except TimeoutError as err:
-            raise BusError(f"no answer on {subject} within {timeout_s} s") from err
+            else:
+                # The server takes nothing at the moment, so this may wait.
+                await self._send_within(timeout_s, subject, payload, reply, headers)
+            message = await answer
         finally:
-            self._waiting.pop(reply, None)
-            if not answer.cancel() and not answer.cancelled():
-                # An error that came too late to be awaited is nobody's news.
-                answer.exception()
+            self._answers.forget(reply)
         if (message.headers or {}).get("Status") == _NO_RESPONDERS:
             raise NobodyAnswersError(f"nobody answers on {subject}")
         return message
+
+    async def _send_within(
+        self,
+        timeout_s: float,
+        subject: str,
+        payload: bytes,
+        reply: str,
+        headers: dict[str, str] | None,
+    ) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.send(subject, payload, reply=reply, headers=headers)
+        except TimeoutError as err:
+            raise AnswerLostError(f"no answer on {subject} in time") from err
 
     async def ask_until(
         self, subject: str, payload: bytes, *, timeout_s: float, is_last: Callable[[Msg], bool]
@@ -203,7 +223,7 @@ class NatsLink:
             BusError: the last one did not come in time.
         """
         gathered: list[Msg] = []
-        async with self._answers(subject, payload) as answers:
+        async with self._gathering(subject, payload) as answers:
             try:
                 async with asyncio.timeout(timeout_s):
                     while not is_last(message := await answers.get()):
@@ -217,7 +237,7 @@ class NatsLink:
     ) -> list[Msg]:
         """Publish once and gather ``expected`` answers, or those that come within ``window_s``."""
         gathered: list[Msg] = []
-        async with self._answers(subject, payload) as answers:
+        async with self._gathering(subject, payload) as answers:
             try:
                 async with asyncio.timeout(window_s):
                     while len(gathered) < expected:
@@ -227,7 +247,7 @@ class NatsLink:
         return [m for m in gathered if (m.headers or {}).get("Status") != _NO_RESPONDERS]
 
     @asynccontextmanager
-    async def _answers(self, subject: str, payload: bytes) -> AsyncIterator[asyncio.Queue[Msg]]:
+    async def _gathering(self, subject: str, payload: bytes) -> AsyncIterator[asyncio.Queue[Msg]]:
         answers: asyncio.Queue[Msg] = asyncio.Queue()
 
         async def collect(message: Msg) -> None:
@@ -294,8 +314,8 @@ class NatsLink:
 
     async def settle(self, *, within_s: float) -> None:
         """Wait until every `ask` under way has its answer, at most ``within_s``."""
-        if self._waiting and not self.is_lost:
-            await asyncio.wait([f for _, f in self._waiting.values()], timeout=within_s)
+        if not self.is_lost:
+            await self._answers.settle(within_s=within_s)
 
     async def close(self) -> None:
         """Flush what is left and disconnect; cut short by a cancellation it still disconnects."""
@@ -308,11 +328,6 @@ class NatsLink:
             await _close_quietly(self._client)
             self._mark_lost()
 
-    async def _on_answer(self, message: Msg) -> None:
-        _, waiting = self._waiting.get(message.subject, ("", None))
-        if waiting is not None and not waiting.done():
-            waiting.set_result(message)
-
     async def _on_error(self, error: Exception) -> None:
         if self._is_connecting:
             # The client would try again by itself; one link is one attempt.
@@ -323,41 +338,19 @@ class NatsLink:
             return
         verb, subject = violation.groups()
         log.warning("bus.permission_denied", verb=verb, subject=subject)
-        for asked, waiting in self._waiting.values():
-            if asked == subject and not waiting.done():
-                waiting.set_exception(AccessDeniedError(f"NATS forbids {verb} on {subject}"))
+        self._answers.fail(
+            lambda: AccessDeniedError(f"NATS forbids {verb} on {subject}"), subject=subject
+        )
 
     async def _on_closed(self) -> None:
         self._mark_lost()
 
     def _mark_lost(self) -> None:
         self.lost.set()
-        for _, waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_exception(BusError("the connection was lost before the answer came"))
-
-
-def decode_ack(message: Msg) -> tuple[int, bool]:
-    """Return (sequence, was a duplicate) from a JetStream publish acknowledgement.
-
-    Raises:
-        StreamFullError: the stream keeps what it has, and has no room for more.
-        BusError: the acknowledgement carries another error or is none.
-    """
-    try:
-        ack = msgspec.json.decode(message.data)
-        if "error" in ack:
-            raise _refusal(ack["error"])
-        return int(ack["seq"]), bool(ack.get("duplicate", False))
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError) as err:
-        raise BusError("JetStream's acknowledgement cannot be read") from err
-
-
-def _refusal(error: dict[str, Any]) -> BusError:
-    description = error.get("description", "no reason")
-    is_full = error.get("err_code") == _STORE_FAILED and description in _FULL
-    kind = StreamFullError if is_full else BusError
-    return kind(f"JetStream refused: {description}")
+        self._answers.fail(
+            lambda: AnswerLostError("the connection was lost before the answer came")
+        )
+        self._answers.close()
 
 
 async def _close_quietly(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -12,12 +13,14 @@ from nats.aio.subscription import Subscription
 from svc_core.adapters.nats_link import NatsLink
 from svc_core.errors import BusError
 from svc_core.ports.bus import Binding
+from svc_core.runtime.backoff import Backoff
 
 log = structlog.get_logger()
 
 _PULL_EXPIRES_S: Final = 0.5
 _PULL_GRACE_S: Final = 1.0
-_PULL_PAUSE_S: Final = 0.1
+_PAUSES: Final = Backoff(timedelta(milliseconds=10), timedelta(milliseconds=100))
+"""Between pulls that are refused; the first is short, because a server that reloads refuses one."""
 _NANOSECONDS: Final = 1_000_000_000
 _IDLE: Final = frozenset({"404", "408"})
 _HEARTBEAT: Final = "100"
@@ -125,6 +128,7 @@ class Pull:
         self._is_wanted = True
         self._left = 0
         self._pause = False
+        self._pauses = iter(_PAUSES)
         self._turn = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._inbox = link.new_inbox()
@@ -180,7 +184,9 @@ class Pull:
             left, self._left = self._left, 0
             self._intake.release(left)
         if self._pause:
-            await asyncio.sleep(_PULL_PAUSE_S)
+            await asyncio.sleep(next(self._pauses).total_seconds())
+        else:
+            self._pauses = iter(_PAUSES)
 
     async def _on_message(self, message: Msg) -> None:
         status = (message.headers or {}).get("Status") if not message.data else None

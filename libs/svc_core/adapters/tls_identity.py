@@ -9,7 +9,7 @@ from pathlib import Path
 from svc_core.adapters.files import publish_directory
 from svc_core.adapters.tls_contexts import ContextBuilder, HotContext
 from svc_core.adapters.tls_rehearsal import rehearse_client, rehearse_server
-from svc_core.crypto.certificates import check_material, check_names
+from svc_core.crypto.certificates import check_chain, check_material, check_names
 from svc_core.domain.tls import LeafNames, TlsHealth, TlsMaterial, TlsState, judge
 from svc_core.errors import TlsMaterialError
 from svc_core.ports.time import Clock
@@ -125,6 +125,7 @@ class TlsIdentity:
             now=self._clock.now(),
             server=self._server,
         )
+        check_chain(material.trust_pem, material.root_pem, now=self._clock.now())
         if self._names is not None:
             check_names(material.chain_pem, self._names)
         context = self._build(material)
@@ -145,5 +146,6 @@ class TlsIdentity:
 
 
 def _digest(material: TlsMaterial) -> bytes:
-    parts = (material.chain_pem.encode(), material.key_pem.reveal(), material.trust_pem.encode())
+    texts = (material.chain_pem, material.trust_pem, material.root_pem)
+    parts = (material.key_pem.reveal(), *(text.encode() for text in texts))
     return hashlib.sha256(b"\0".join(parts)).digest()

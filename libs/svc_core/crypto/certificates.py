@@ -179,6 +179,31 @@ def check_material(
     _check_valid(max(trusted, key=lambda c: c.not_valid_after_utc), "the issuer", now)
 
 
+def check_chain(trust_pem: str, root_pem: str, *, now: datetime) -> None:
+    """Refuse trusted intermediates that no trusted root signed.
+
+    Args:
+        trust_pem: the trusted intermediates; those whose life is over are good for nothing and
+            may have outlived the trust in their root.
+        root_pem: the trusted roots, each signed by itself; empty: nothing is asked for.
+        now: aware; a root whose life is over counts for nothing.
+
+    Raises:
+        TlsMaterialError: with the name of the intermediate, or what is wrong with the roots.
+    """
+    if not root_pem:
+        return
+    roots = _certificates(root_pem, "root file")
+    if not all(_issued_by(root, root) for root in roots):
+        raise TlsMaterialError("the root file holds a certificate that is no root")
+    valid = [r for r in roots if r.not_valid_before_utc <= now < r.not_valid_after_utc]
+    for issuer in _certificates(trust_pem, "trust file"):
+        is_over = issuer.not_valid_after_utc <= now
+        if not is_over and not any(_issued_by(issuer, root) for root in valid):
+            name = issuer.subject.rfc4514_string()
+            raise TlsMaterialError(f"no trusted root signed the trusted issuer {name}")
+
+
 def _certificates(pem: str, what: str) -> list[x509.Certificate]:
     try:
         found = x509.load_pem_x509_certificates(pem.encode())

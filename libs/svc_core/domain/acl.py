@@ -7,6 +7,7 @@ NATS permission, so the prototype's manifest is accepted as it is and grants not
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -25,12 +26,26 @@ _SIMILAR: Final = 0.6
 _GUESSES: Final = 50
 
 
+@lru_cache(maxsize=4096)
+def _shared(topics: frozenset[Subject]) -> frozenset[Subject]:
+    """Return ``topics``, one and the same set for the same topics.
+
+    The rights of now are remembered many times, with each generation of keys for one; of ten
+    thousand topics that is much to keep, to compare, and to look through for garbage.
+    """
+    return topics
+
+
 @dataclass(frozen=True, slots=True)
 class ServicePermissions:
     """The literal subjects one service may publish on and consume."""
 
     publish: frozenset[Subject]
     subscribe: frozenset[Subject]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "publish", _shared(self.publish))
+        object.__setattr__(self, "subscribe", _shared(self.subscribe))
 
     @property
     def topics(self) -> frozenset[Subject]:
@@ -43,17 +58,13 @@ class Acl:
     """Permissions of every service; immutable, replaced as a whole."""
 
     services: Mapping[ServiceName, ServicePermissions]
-    _producers: Mapping[Subject, frozenset[ServiceName]] = field(
-        init=False, repr=False, compare=False
+    _producers: Mapping[Subject, frozenset[ServiceName]] | None = field(
+        default=None, init=False, repr=False, compare=False
     )
+    """Made when somebody asks: most of the many ACLs that are remembered are only compared."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "services", MappingProxyType(dict(self.services)))
-        found: dict[Subject, set[ServiceName]] = {}
-        for service, permissions in self.services.items():
-            for topic in permissions.publish:
-                found.setdefault(topic, set()).add(service)
-        object.__setattr__(self, "_producers", {t: frozenset(s) for t, s in found.items()})
 
     @property
     def topics(self) -> frozenset[Subject]:
@@ -62,7 +73,9 @@ class Acl:
 
     def producers(self, topic: Subject) -> frozenset[ServiceName]:
         """Return the services that may publish on ``topic``."""
-        return self._producers.get(topic, frozenset())
+        if self._producers is None:
+            object.__setattr__(self, "_producers", _producers_of(self.services))
+        return (self._producers or {}).get(topic, frozenset())
 
     def permissions(self, service: ServiceName) -> tuple[TopicPermission, ...]:
         """Return what ``service`` may do, sorted by topic; empty for an unknown service."""
@@ -73,6 +86,18 @@ class Acl:
             TopicPermission(topic, topic in mine.publish, topic in mine.subscribe)
             for topic in sorted(mine.topics)
         )
+
+
+def _producers_of(
+    services: Mapping[ServiceName, ServicePermissions],
+) -> Mapping[Subject, frozenset[ServiceName]]:
+    found: dict[Subject, tuple[ServiceName, ...]] = {}
+    for service, permissions in services.items():
+        for topic in permissions.publish:
+            found[topic] = (*found.get(topic, ()), service)
+    # Of ten thousand topics most have the same few producers: one set for all of them.
+    sets = {names: frozenset(names) for names in set(found.values())}
+    return {topic: sets[names] for topic, names in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

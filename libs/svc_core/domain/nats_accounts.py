@@ -29,6 +29,7 @@ from svc_core.domain.subjects import (
     CA_STREAM,
     DEAD_LETTER_STREAM,
     DURABLES,
+    MAX_PAYLOAD,
     REMOVE_DEAD_LETTER,
     STATUS_BUCKET,
     STATUS_STREAM,
@@ -51,7 +52,8 @@ _RENAMED: Final = {REMOVE_DEAD_LETTER: f"$JS.API.STREAM.MSG.DELETE.{DEAD_LETTER_
 _MAX_REPLICAS: Final = 3
 _CONSUMERS: Final = 16
 _LIMITS: Final = (
-    "limits { max_connections: 16, max_subscriptions: 200, max_payload: 128KB, max_leafnodes: 0 }"
+    "limits { max_connections: 16, max_subscriptions: 200, "
+    f"max_payload: {MAX_PAYLOAD >> 10}KB, max_leafnodes: 0 }}"
 )
 
 
@@ -96,6 +98,17 @@ def render_accounts(grants: Mapping[ServiceName, TopicGrant], deployment: Deploy
     return "\n".join(["accounts {", *accounts, "}", f"system_account: {_SYSTEM}", ""])
 
 
+def streamed(grant: TopicGrant) -> TopicGrant:
+    """Return the part of ``grant`` that occurs in anybody's permissions: topics with a stream.
+
+    `render_accounts` makes the same of both.
+    """
+    return TopicGrant(
+        tuple(topic for topic in grant.publish if topic in _DATA_TOPICS),
+        tuple(topic for topic in grant.subscribe if topic in _DATA_TOPICS),
+    )
+
+
 def _rights(service: ServiceName, grant: TopicGrant) -> _Rights:
     consumed = _consumed(grant)
     own_status = f"$KV.{STATUS_BUCKET}.{service}.*"
@@ -133,7 +146,12 @@ def _hub(own: TopicGrant, services: Mapping[ServiceName, _Rights], deployment: D
         f"    jetstream {{ max_mem: 0, max_file: {max_file}, "
         f"max_streams: {len(STREAMS)}, max_consumers: {_CONSUMERS} }}"
     )
-    subscribes = (f"{inbox_prefix(METADATA)}.>", f"{BUNDLE_PULL} {BUNDLE_WORKERS}")
+    subscribes = (
+        f"{inbox_prefix(METADATA)}.>",
+        f"{BUNDLE_PULL} {BUNDLE_WORKERS}",
+        # Statuses as they are said: while a frozen server leads the stream there is nothing else.
+        f"$KV.{STATUS_BUCKET}.>",
+    )
     lines = [
         f"  {_HUB} {{",
         streams,
@@ -181,10 +199,13 @@ def _exports(services: Mapping[ServiceName, _Rights]) -> Iterator[str]:
 def _export(
     kind: str, extra: str, subjects: Mapping[ServiceName, tuple[str, ...]]
 ) -> Iterator[str]:
-    for subject in sorted({subject for mine in subjects.values() for subject in mine}):
-        users = ", ".join(_account(s) for s, mine in subjects.items() if subject in mine)
-        name = _RENAMED.get(subject, subject)
-        yield f"      {{ {kind}: {_quoted(name)}{extra}, accounts: [{users}] }}"
+    users: dict[str, list[str]] = {}
+    for service, mine in subjects.items():
+        for subject in dict.fromkeys(mine):
+            users.setdefault(subject, []).append(_account(service))
+    for subject in sorted(users):
+        name, accounts = _RENAMED.get(subject, subject), ", ".join(users[subject])
+        yield f"      {{ {kind}: {_quoted(name)}{extra}, accounts: [{accounts}] }}"
 
 
 def _user(name: ServiceName, rights: _Rights, deployment: Deployment) -> str:

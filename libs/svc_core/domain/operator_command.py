@@ -13,6 +13,8 @@ from typing import Any, Final
 from svc_core.errors import RejectedError
 
 ROTATE_KEYS: Final = "rotate-keys"
+ROTATE_ROOT: Final = "rotate-root"
+ROTATE_CA: Final = "rotate-ca"
 REVOKE: Final = "revoke"
 UNREVOKE: Final = "unrevoke"
 TAINT: Final = "taint"

@@ -11,6 +11,7 @@ from typing import Final
 from svc_core.domain.epochs import EpochSchedule
 
 _BACKDATE_MARGIN: Final = timedelta(seconds=60)
+_LEAST_ROOT_PERIODS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,19 @@ class RotationProfile:
     name: str
     keys: EpochSchedule
     ca: EpochSchedule
+    root_periods: int = 360
+    """For how many CA periods one root signs intermediates before another one does."""
 
     def __post_init__(self) -> None:
         if self.leaf_ttl < timedelta(seconds=10):
             raise ValueError(
                 f"profile {self.name!r} leaves {self.leaf_ttl} for a leaf certificate; "
                 "10 s is the least: lengthen the CA period"
+            )
+        if self.root_periods < _LEAST_ROOT_PERIODS:
+            raise ValueError(
+                f"profile {self.name!r} lets a root sign for {self.root_periods} CA periods; "
+                f"{_LEAST_ROOT_PERIODS} is the least, so that no more than two roots are trusted"
             )
 
     @property
@@ -42,6 +50,16 @@ class RotationProfile:
     def leaf_ttl(self) -> timedelta:
         """Lifetime of a leaf: half of what the issuer's life leaves room for."""
         return (self.ca.validity - self.ca.period - self.ca.lead - self.skew) / 2
+
+    @property
+    def root_period(self) -> timedelta:
+        """How long one root signs intermediates."""
+        return self.root_periods * self.ca.period
+
+    @property
+    def root_validity(self) -> timedelta:
+        """Lifetime of a root: four times the time it signs, as everywhere."""
+        return 4 * self.root_period
 
     @property
     def activation_jitter(self) -> timedelta:
@@ -77,14 +95,21 @@ PROFILES: Final = {
     profile.name: profile
     for profile in (
         RotationProfile(
-            "demo", keys=_schedule(timedelta(seconds=20)), ca=_schedule(timedelta(seconds=30))
+            "demo",
+            keys=_schedule(timedelta(seconds=20)),
+            ca=_schedule(timedelta(seconds=30)),
+            root_periods=10,
         ),
         RotationProfile(
-            "testing", keys=_schedule(timedelta(minutes=15)), ca=_schedule(timedelta(minutes=20))
+            "testing",
+            keys=_schedule(timedelta(minutes=15)),
+            ca=_schedule(timedelta(minutes=20)),
+            root_periods=72,
         ),
         RotationProfile(
             "production", keys=_schedule(timedelta(hours=3)), ca=_schedule(timedelta(hours=6))
         ),
     )
 }
-"""The presets by name: ``demo`` 20 s/30 s, ``testing`` 15 min/20 min, ``production`` 3 h/6 h."""
+"""The presets by name, with the periods of keys, CA and root: ``demo`` 20 s, 30 s and 5 min,
+``testing`` 15 min, 20 min and a day, ``production`` 3 h, 6 h and 90 days."""

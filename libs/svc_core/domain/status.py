@@ -17,6 +17,9 @@ class ServerStatus:
     issuer: str
     """Issuer of the certificate the server was seen to serve."""
     error: str = ""
+    failed_at: int = 0
+    """Version that this server was judged not to take over: it refused, or is silent for longer
+    than any answer takes. 0: no such judgement; an ``error`` alone may still mend itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class InstanceStatus:
     """Watcher only: live client connections by issuer name; ``?`` for unknown issuers."""
     bundle_version: int = 0
     """Version of the bundle in use; 0 where there is none, or the instance does not say."""
+    leaf: str = ""
+    """SHA-256 of the leaf its live connection uses, lower-case hex; empty without a connection."""
 
     def is_live(self, now: datetime, *, within: timedelta) -> bool:
         """Say whether this status is young enough to count its instance as live."""

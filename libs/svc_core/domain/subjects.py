@@ -22,8 +22,13 @@ REMOVE_DEAD_LETTER: Final = "dead-letters.remove"
 STATUS_BUCKET: Final = "rotation-status"
 STATUS_STREAM: Final = f"KV_{STATUS_BUCKET}"
 
+MAX_PAYLOAD: Final = 128 << 10
+"""Bytes of the largest message that any account may publish; more costs the connection."""
 DUPLICATE_WINDOW: Final = timedelta(minutes=2)
 """How long a stream refuses the repeat of a ``Nats-Msg-Id``."""
+LONGEST_REPEATING: Final = DUPLICATE_WINDOW - timedelta(seconds=30)
+"""How long a message may be sent again under its id: a copy that is late by less than half a minute
+still meets the first one."""
 ACK_WAIT: Final = timedelta(seconds=5)
 """How long a durable waits for a word about a delivery before it delivers again."""
 MAX_DELIVER: Final = 200
@@ -32,6 +37,10 @@ MAX_DELIVER: Final = 200
 DESIRED_PATH: Final = "transport/desired"
 JOURNAL_PATH: Final = "transport/journal"
 KEYS_PATH: Final = "transport/keys"
+OUTLOOK_PATH: Final = "transport/outlook"
+"""What the authority will do next and whom it waits for, for the operator to read."""
+KEMS_PATH: Final = "kem"
+BUNDLES_PATH: Final = "bundles"
 
 
 def bundle_push(service: ServiceName) -> Subject:
@@ -57,6 +66,16 @@ def inbox_prefix(account: str) -> str:
 def identity_path(service: ServiceName, instance: InstanceName) -> str:
     """Return the create-only path where an instance registers its public keys."""
     return f"identities/{service}/{instance}"
+
+
+def kem_path(service: ServiceName, instance: InstanceName) -> str:
+    """Return the create-only path where an instance registers the key bundles are sealed to."""
+    return f"{KEMS_PATH}/{service}/{instance}"
+
+
+def bundle_path(service: ServiceName, instance: InstanceName) -> str:
+    """Return the path of the bundle that lies sealed for one instance."""
+    return f"{BUNDLES_PATH}/{service}/{instance}"
 
 
 def is_data_topic(topic: Subject) -> bool:

@@ -63,6 +63,8 @@ class TlsMaterial:
     not_before: datetime
     not_after: datetime
     issued_at: datetime
+    root_pem: str = ""
+    """The roots each trusted intermediate must be signed by; empty: it need not be by any."""
 
     def renew_at(self, jitter: float) -> datetime:
         """Return when to renew: half of the remaining life at issue, moved by ±10 %.

@@ -2,7 +2,8 @@
 
 A pull proves who asks (identity key), opens only here (fresh ML-KEM key, dropped after use), and
 is accepted only from a pinned identity of Metadata, for this nonce, recipient and profile, and
-never with a version below one already used.
+never with a version below one already used. When nobody answers it, or the answer would be larger
+than the bus carries, the bundle that lies in OpenBao is read instead.
 """
 
 from dataclasses import dataclass
@@ -20,12 +21,16 @@ from svc_core.domain.identity import InstanceName, ServiceName
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import BUNDLE_PULL
 from svc_core.errors import (
+    AccessDeniedError,
     BundleRecipientError,
     BusError,
+    ConfigError,
     RejectedError,
+    SecretStoreError,
     UntrustedAnswerError,
     VerificationError,
 )
+from svc_core.flows.bundle_recovery import BundleRecovery
 from svc_core.flows.secure_channel import SecureChannel
 from svc_core.flows.statements import Author, Statements
 from svc_core.ports.bus import Bus
@@ -64,7 +69,18 @@ class BundleFollower:
         channel: SecureChannel,
         statements: Statements,
         around: Surroundings,
+        recovery: BundleRecovery | None = None,
     ) -> None:
+        """Prepare the loop.
+
+        Args:
+            recipient: who pulls.
+            bus: how Metadata is reached.
+            channel: gets the keys; its refresh is this one's `pull` from now on.
+            statements: verifies Metadata's identities and nobody else's.
+            around: clock, entropy, profile and health.
+            recovery: where the bundle lies when Metadata is away; None where none is stored.
+        """
         self._recipient = recipient
         self._bus = bus
         self._channel = channel
@@ -80,6 +96,9 @@ class BundleFollower:
         """Set whenever newer keys are in use."""
         channel.refresh = self.pull
         self._newest = Epoch(0)
+        self._recovery = recovery
+        self._is_recovered = False
+        """Whether the keys in use came from the store, so that a pull is still owed."""
 
     async def run(self) -> None:
         """Pull now, at a jittered time in every lead, and whenever a hint says so; for ever."""
@@ -97,12 +116,33 @@ class BundleFollower:
             raise UntrustedAnswerError(f"the bundle was refused: {err}") from err
 
     async def pull(self) -> None:
-        """Ask for the newest bundle and adopt it.
+        """Ask for the newest bundle, or else read the stored one, and adopt it.
 
         Raises:
-            BusError: Metadata did not answer.
-            RejectedError: the answer is not one to trust; the keys in use stay in use.
+            BusError: Metadata did not answer, and nothing newer than what is in use is stored.
+            RejectedError: what came is not to be trusted; the keys in use stay in use.
         """
+        try:
+            bundle, is_recovered = await self._pulled(), False
+        except BusError as err:
+            bundle, is_recovered = await self._recovered(err), True
+        await self._adopt(bundle)
+        self._is_recovered = is_recovered
+
+    async def _recovered(self, failure: BusError) -> ServiceBundle:
+        if self._recovery is None:
+            raise failure
+        try:
+            bundle = await self._recovery.fetch(in_use=self._channel.version)
+        except (SecretStoreError, AccessDeniedError) as err:
+            log.debug("bundle.not_stored", code=err.code, reason=str(err))
+            raise failure from err
+        if bundle is None:
+            raise failure
+        log.warning("bundle.recovered", version=bundle.version, reason=str(failure))
+        return bundle
+
+    async def _pulled(self) -> ServiceBundle:
         kem = self._exchange.key(SecretBytes(self._entropy(_KEM_SEED)))
         request = BundleRequest(
             self._recipient.service,
@@ -121,8 +161,7 @@ class BundleFollower:
         )
         if refusal := bundle_exchange.decode_refusal(raw):
             raise BusError(f"Metadata gave no bundle: {refusal}")
-        bundle = await self._opened(bundle_exchange.decode_reply(raw), request, kem)
-        self._adopt(bundle)
+        return await self._opened(bundle_exchange.decode_reply(raw), request, kem)
 
     async def _opened(
         self, reply: BundleReply, request: BundleRequest, kem: KemKey
@@ -150,7 +189,7 @@ class BundleFollower:
             raise VerificationError
         return bundle
 
-    def _adopt(self, bundle: ServiceBundle) -> None:
+    async def _adopt(self, bundle: ServiceBundle) -> None:
         check_bundle(
             bundle,
             service=self._recipient.service,
@@ -164,10 +203,25 @@ class BundleFollower:
         if is_newer:
             self.adopted.set()
             log.info("bundle.adopted", version=bundle.version, newest_epoch=bundle.key_epoch)
+            await self._remember(bundle.version)
+
+    async def _remember(self, version: int) -> None:
+        if self._recovery is None:
+            return
+        try:
+            await self._recovery.remember(version)
+        except ConfigError as err:
+            # Keys in hand are worth more than the memory of them.
+            log.warning("bundle.not_remembered", version=version, reason=str(err))
 
     def _until_next_pull(self) -> timedelta:
-        """Return the time to the lead of the first epoch without keys, or a moment if it began."""
+        """Return the time to the lead of the first epoch without keys, or a moment if it began.
+
+        A moment, too, as long as the keys in use came from the store.
+        """
         schedule = self._profile.keys
+        if self._is_recovered:
+            return schedule.lead * _REPEAT_SHARE
         wanted = self._in_lead(schedule.starts(self._newest.next())) - self._clock.now()
         return wanted if wanted > timedelta(0) else schedule.lead * _REPEAT_SHARE
 

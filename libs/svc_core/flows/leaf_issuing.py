@@ -1,13 +1,13 @@
 """Getting a leaf certificate: new key, request, signature by the named issuer, check."""
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from svc_core.crypto import certificates
 from svc_core.domain.desired import DesiredState, TrustedIssuer
 from svc_core.domain.tls import TlsMaterial
-from svc_core.errors import NotFoundError
+from svc_core.errors import NotFoundError, TlsMaterialError, UntrustedAnswerError
 from svc_core.ports.certificates import CertificateIssuer, LeafRequest
 from svc_core.runtime.surroundings import Surroundings
 
@@ -45,6 +45,7 @@ class LeafIssuing:
 
         Raises:
             NotFoundError: the issuer is not trusted, gone, or too near its end.
+            UntrustedAnswerError: trust mode ``chain``, and no trusted root signed a trusted issuer.
             SecretStoreError, AccessDeniedError: as OpenBao answered.
         """
         issuer = desired.issuer(issuer_name)
@@ -54,6 +55,7 @@ class LeafIssuing:
         ttl = min(self._profile.leaf_ttl, issuer.not_after - now - timedelta(seconds=1))
         if ttl < _LEAST_TTL:
             raise NotFoundError(f"issuer {issuer_name!r} is too near its end")
+        _check_chain(_trust(spec, desired), desired.anchor_pem, now)
         key = certificates.new_leaf_key(self._entropy)
         csr = certificates.certificate_request(key, uris=spec.uris, dns=spec.dns, ips=spec.ips)
         leaf = await self._issuer.sign_leaf(
@@ -67,12 +69,22 @@ class LeafIssuing:
             not_before=certificates.not_before(leaf),
             not_after=certificates.not_after(leaf),
             issued_at=now,
+            root_pem=desired.anchor_pem,
         )
 
 
 def retrusted(material: TlsMaterial, spec: LeafSpec, desired: DesiredState) -> TlsMaterial:
     """Return ``material`` with the trust of ``desired``."""
-    return replace(material, trust_pem=_trust(spec, desired))
+    trust_pem, root_pem = _trust(spec, desired), desired.anchor_pem
+    return replace(material, trust_pem=trust_pem, root_pem=root_pem)
+
+
+def _check_chain(trust_pem: str, root_pem: str, now: datetime) -> None:
+    try:
+        certificates.check_chain(trust_pem, root_pem, now=now)
+    except TlsMaterialError as err:
+        # What is in use still serves, and another state may be right: ask again later.
+        raise UntrustedAnswerError(f"what is to be trusted cannot be: {err}") from err
 
 
 def _issuer_pem(spec: LeafSpec, issuer: TrustedIssuer) -> str:

@@ -1,7 +1,8 @@
 """Signatures for messages: one each, or one for all that queued while the last was being made.
 
-Self-clocked: nothing waits for a timer. A message that comes while nobody is signing is signed by
-itself; those that come meanwhile share the next signature, at most 64 (ADR-0014).
+Self-clocked: nothing waits for a timer. A message that comes alone while nobody is signing is
+signed by itself; those that come within the same few turns of the event loop, or while a signature
+is made, share the next one, at most 64 (ADR-0014).
 """
 
 from collections.abc import Callable, Sequence

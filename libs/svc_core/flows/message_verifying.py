@@ -11,12 +11,11 @@ from cachetools import LRUCache
 from svc_core.crypto import contexts
 from svc_core.crypto.signing import Verifier
 from svc_core.flows.message_crypto import Claim
-from svc_core.runtime.grouped_worker import GroupedWorker, each
+from svc_core.runtime.grouped_worker import GroupedWorker, Grouping, each
 
 ROOTS_KEPT: Final = 1024
 """Batches whose signature is remembered as good; about 5 KiB each."""
-_GROUP_LIMIT: Final = 16
-_LANES: Final = 2
+_GROUPING: Final = Grouping(limit=16, lanes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class MessageVerifier:
 
     def __init__(self, workers: Executor) -> None:
         self._worker: GroupedWorker[_Check, None] = GroupedWorker(
-            each(_Check.run), workers, _GROUP_LIMIT, lanes=_LANES
+            each(_Check.run), workers, _GROUPING
         )
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,7 @@
-"""Registering this instance's public identity where others look it up: once, never overwritten."""
+"""Registering this instance's public keys where others look them up: once, never overwritten.
+
+The identity first; then, signed with it, the key that bundles at rest are sealed to.
+"""
 
 import asyncio
 from base64 import b64encode
@@ -6,13 +9,21 @@ from typing import Final
 
 import structlog
 
+from svc_core.crypto import contexts
 from svc_core.crypto.signing import Algorithm
 from svc_core.domain.identity import InstanceName, ServiceName
-from svc_core.domain.subjects import identity_path
-from svc_core.errors import IdentityError, StaleWriteError
+from svc_core.domain.subjects import identity_path, kem_path
+from svc_core.errors import (
+    AccessDeniedError,
+    IdentityError,
+    MalformedMessageError,
+    StaleWriteError,
+)
 from svc_core.flows.statements import Author
-from svc_core.ports.secret_store import SecretStore
+from svc_core.ports.secret_store import Document, SecretStore
 from svc_core.runtime.surroundings import Surroundings
+from svc_core.wire import documents, instance_kem
+from svc_core.wire.instance_kem import InstanceKem
 
 log = structlog.get_logger()
 
@@ -20,7 +31,7 @@ _CHECK_S: Final = 5.0
 
 
 class Registration:
-    """The loop that makes sure the registered key is the one this instance signs with."""
+    """The loop that makes sure the registered keys are those of this instance."""
 
     name: Final = "registration"
 
@@ -31,13 +42,29 @@ class Registration:
         instance: InstanceName,
         author: Author,
         around: Surroundings,
+        kem_public: bytes = b"",
     ) -> None:
+        """Prepare the loop.
+
+        Args:
+            store: where both are registered.
+            service: whose instance this is.
+            instance: its name.
+            author: its identity.
+            around: clock and health.
+            kem_public: its ML-KEM-1024 key, 1,568 bytes; empty for one that needs no bundles.
+        """
         self._store = store
+        self._service = service
+        self._instance = instance
+        self._kem_public = kem_public
         self._path = identity_path(service, instance)
         self._author = author
         self._clock = around.clock
         self._health = around.health
         self._is_registered = False
+        self._is_kem_settled = not kem_public
+        self._detail = ""
 
     async def run(self) -> None:
         """Register once, then keep saying that it is done; for ever."""
@@ -46,7 +73,9 @@ class Registration:
                 await self._register()
                 self._is_registered = True
                 log.info("identity.registered", path=self._path)
-            self._health.beat(self.name)
+            if not self._is_kem_settled:
+                await self._settle_kem()
+            self._health.beat(self.name, self._detail)
             await asyncio.sleep(_CHECK_S)
 
     async def _register(self) -> None:
@@ -70,3 +99,42 @@ class Registration:
                 f"{self._path} is registered with another key; "
                 "give this instance another name or restore its state directory"
             )
+
+    async def _settle_kem(self) -> None:
+        try:
+            await self._register_kem()
+        except AccessDeniedError as err:
+            # Pulls need no registered key, so a policy of an earlier release keeps nobody out.
+            if not self._detail:
+                log.warning("kem.not_registered", code=err.code, reason=str(err))
+            self._detail = "its KEM key may not be registered: no bundle is kept for this instance"
+        else:
+            self._is_kem_settled = True
+
+    async def _register_kem(self) -> None:
+        path = kem_path(self._service, self._instance)
+        found = await self._store.fetch(path)
+        if found is None:
+            kem = InstanceKem(self._service, self._instance, self._kem_public, self._clock.now())
+            document = await self._author.sign(
+                instance_kem.encode(kem), context=contexts.INSTANCE_KEM
+            )
+            try:
+                await self._store.store(path, documents.encode_entry(document), expected_version=0)
+            except StaleWriteError:
+                found = await self._store.fetch(path)
+        if found is None or _kem_in(found.data) == self._kem_public:
+            self._detail = ""
+            log.info("kem.registered", path=path)
+            return
+        # Pulls need no registered key, so whoever wrote it here has only taken one way away.
+        self._detail = f"{path} holds another key: no bundle is kept for this instance"
+        log.error("kem.taken", path=path)
+
+
+def _kem_in(entry: Document) -> bytes:
+    """Return the key in a registration, whoever made it; none when it is no registration."""
+    try:
+        return instance_kem.decode(documents.decode_entry(entry).body).public
+    except MalformedMessageError:
+        return b""

@@ -41,15 +41,21 @@ from svc_core.flows.message_crypto import check_age, claim_of, decrypt, encrypt
 from svc_core.flows.message_signing import GROUP_LIMITS, Signed, Unsigned, signing_function
 from svc_core.flows.message_verifying import MessageVerifier, VerifiedRoots
 from svc_core.runtime.breather import Breather
-from svc_core.runtime.grouped_worker import GroupedWorker
+from svc_core.runtime.grouped_worker import GroupedWorker, Grouping
 from svc_core.runtime.surroundings import Surroundings
 from svc_core.wire import signed_message
 from svc_core.wire.signed_message import SignedMessage
 
 SETTLING_TIME: Final = timedelta(seconds=2)
 """How far apart the same change may reach a producer and a consumer of a topic."""
-# A second batch under way at the same time would only make batches smaller.
-_SIGNING_LANES: Final = {SigningMode.SINGLE: 2, SigningMode.BATCHED: 1}
+_GROUPING: Final = {
+    SigningMode.SINGLE: Grouping(GROUP_LIMITS[SigningMode.SINGLE], lanes=2),
+    # A second batch under way at the same time would only make batches smaller. From the socket to
+    # here a message takes about three turns: one reads, one wakes the consumer, one hands on what
+    # it found; so those that came in together are signed together. On one processor an exchange
+    # over NATS takes 457 microseconds with it and 661 without.
+    SigningMode.BATCHED: Grouping(GROUP_LIMITS[SigningMode.BATCHED], turns=3),
+}
 # What a ring that is behind would wrongly refuse.
 _LACKING: Final = (UnknownKeyError, ProducerNotAllowedError, PermissionDeniedError)
 
@@ -101,8 +107,7 @@ class SecureChannel:
         self._signing: GroupedWorker[Unsigned, Signed] = GroupedWorker(
             signing_function(signing),
             workers,
-            GROUP_LIMITS[signing],
-            lanes=_SIGNING_LANES[signing],
+            _GROUPING[signing],
         )
         self._verifier = MessageVerifier(workers)
         self._breather = Breather()

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from svc_core.crypto import contexts
 from svc_core.domain.identity import InstanceName, ServiceName
 from svc_core.domain.status import InstanceStatus
@@ -15,6 +17,11 @@ from svc_core.runtime.surroundings import Surroundings
 from svc_core.runtime.wakeup import Wakeup
 from svc_core.wire import documents
 from svc_core.wire import status as status_wire
+from svc_core.wire.documents import SignedDocument
+
+log = structlog.get_logger()
+
+_STORED_WITHIN_S: Final = 1.0
 
 Observe = Callable[[], InstanceStatus]
 """Return the status as of now."""
@@ -58,10 +65,27 @@ class StatusReporter:
             body = await asyncio.to_thread(status_wire.encode, self._observe())
             document = await self._reporter.author.sign(body, context=contexts.INSTANCE_STATUS)
             self._sent += 1
-            await self._bus.publish(
-                key,
-                documents.encode(document),
-                message_id=f"{self._reporter.instance}.{self._reporter.boot_id}.{self._sent}",
-            )
-            self._health.beat(self.name)
+            if await self._is_stored(key, document):
+                self._health.beat(self.name)
             await self._changed.wait(self._heartbeat_s)
+
+    async def _is_stored(self, key: str, document: SignedDocument) -> bool:
+        """Say the status and return whether it was stored; it is heard live in any case.
+
+        What is not acknowledged soon is given up, or it would keep back what is newer: while the
+        stream has no leader nothing is acknowledged for seconds.
+        """
+        message_id = f"{self._reporter.instance}.{self._reporter.boot_id}.{self._sent}"
+        try:
+            async with asyncio.timeout(_STORED_WITHIN_S):
+                await self._bus.publish(
+                    key,
+                    documents.encode(document),
+                    message_id=message_id,
+                    # The bucket keeps the last one only: an earlier one must not come after it.
+                    ordering_key=key,
+                )
+        except TimeoutError:
+            log.debug("status.not_stored", number=self._sent)
+            return False
+        return True

@@ -35,6 +35,7 @@ from svc_core.runtime.metrics import (
     export_state,
     process_registry,
 )
+from svc_core.runtime.publish_metrics import export_publishing
 from svc_core.runtime.recent_errors import RecentErrors
 from svc_core.runtime.surroundings import Surroundings
 from svc_core.runtime.tls_watching import export_tls
@@ -100,6 +101,7 @@ def _assembled(
         session=opened.session,
         store=store,
         statements=statements,
+        state=state,
         signer=state.signer,
         author=Author(signer_of(service, state.instance), state.signer),
         reader=reader,
@@ -135,3 +137,4 @@ def _export(kit: ServiceKit[Any], leaf: TlsIdentity) -> None:
         ),
     )
     export_tls(kit.metrics, kit.leaves)
+    export_publishing(kit.metrics, kit.connection.publishing)

@@ -6,13 +6,16 @@ from typing import Any
 from svc_core.adapters.admin_http import AdminListener, StatusPage
 from svc_core.adapters.mounted_files import MountedFilesWatch
 from svc_core.adapters.tls_identity import TlsIdentity
+from svc_core.crypto.certificates import fingerprint
 from svc_core.domain.identity import OPERATOR
 from svc_core.domain.status import InstanceStatus
 from svc_core.domain.subjects import CA_CERT, bundle_push
 from svc_core.flows.approle_renewal import AccessorClaims, AppRoleRenewal
 from svc_core.flows.bundle_following import BundleFollower, Recipient
+from svc_core.flows.bundle_recovery import BundleRecovery, Owner
 from svc_core.flows.ca_following import CaFollower
 from svc_core.flows.leaf_issuing import LeafSpec
+from svc_core.flows.parted_documents import PartedDocuments
 from svc_core.flows.registration import Registration
 from svc_core.flows.status_reporting import Observe, Reporter, StatusReporter
 from svc_core.kit.service_kit import ServiceKit
@@ -36,7 +39,7 @@ def own_loops(kit: ServiceKit[Any]) -> list[Loop]:
     observe = _observer(kit)
     budget = max(3 * settings.rotation.heartbeat, timedelta(seconds=10))
     loops: list[Loop] = [
-        Registration(kit.store, kit.service, kit.instance, kit.author, kit.around),
+        _registration(kit),
         kit.follower,
         kit.connection,
         _admin_listener(kit, admin, observe),
@@ -60,6 +63,12 @@ def own_loops(kit: ServiceKit[Any]) -> list[Loop]:
     return loops
 
 
+def _registration(kit: ServiceKit[Any]) -> Loop:
+    # Who needs no keys is sent no bundle, so nobody seals one to it.
+    kem = kit.state.kem.public if kit.uses_keys else b""
+    return Registration(kit.store, kit.service, kit.instance, kit.author, kit.around, kem)
+
+
 def _key_loops(kit: ServiceKit[Any]) -> list[Loop]:
     bundles = BundleFollower(
         Recipient(kit.service, kit.instance, kit.author),
@@ -67,6 +76,12 @@ def _key_loops(kit: ServiceKit[Any]) -> list[Loop]:
         kit.channel,
         kit.statements,
         kit.around,
+        BundleRecovery(
+            Owner(kit.service, kit.instance, kit.state.kem),
+            PartedDocuments(kit.store),
+            kit.statements,
+            kit.state.newest_bundle,
+        ),
     )
     # Whoever waits for everybody to have newer keys should not wait for a heartbeat.
     bundles.adopted = kit.follower.acknowledged
@@ -109,6 +124,7 @@ def _observer(kit: ServiceKit[Any]) -> Observe:
                 key_epoch=key_epoch(kit),
                 profile=kit.settings.profile,
                 bundle_version=kit.channel.version,
+                leaf=_fingerprint(kit.connection.leaf_in_use),
             )
         )
 
@@ -118,6 +134,10 @@ def _observer(kit: ServiceKit[Any]) -> Observe:
 def _reporter(kit: ServiceKit[Any], observe: Observe) -> StatusReporter:
     reporter = Reporter(kit.service, kit.instance, observe().boot_id, kit.author)
     return StatusReporter(reporter, observe, kit.follower.acknowledged, kit.bus, kit.around)
+
+
+def _fingerprint(chain_pem: str) -> str:
+    return fingerprint(chain_pem) if chain_pem else ""
 
 
 def key_epoch(kit: ServiceKit[Any]) -> int:

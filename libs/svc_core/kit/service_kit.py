@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
 
+from svc_core.adapters.instance_state import InstanceState
 from svc_core.adapters.nats_connection import NatsConnection, NatsUser
 from svc_core.adapters.openbao import OpenBaoSession
 from svc_core.adapters.openbao_kv import OpenBaoSecretStore
@@ -47,6 +48,8 @@ class ServiceKit(Generic[S]):
     session: OpenBaoSession
     store: OpenBaoSecretStore
     statements: Statements
+    state: InstanceState
+    """What this instance keeps on disk: its keys, and the newest bundle it has used."""
     signer: Signer
     author: Author
     reader: DesiredReader

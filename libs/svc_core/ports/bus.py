@@ -68,13 +68,28 @@ Listener = Callable[[bytes], None]
 class Bus(Protocol):
     """Every method may raise `BusError` (retry) and `AccessDeniedError` (never retry)."""
 
-    async def publish(self, topic: str, payload: bytes, *, message_id: str) -> bool:
+    async def publish(
+        self, topic: str, payload: bytes, *, message_id: str, ordering_key: str = ""
+    ) -> bool:
         """Store one message and wait for the broker's acknowledgement.
 
         Retries across reconnects and swaps under the same ``message_id``, so nothing is doubled.
+        A bounded number are under way at a time; more wait here.
+
+        Args:
+            topic: where to.
+            payload: what.
+            message_id: by which the stream knows a repeat.
+            ordering_key: messages of one key and one process are stored in the order of the
+                calls, at one round trip each; empty: in any order.
 
         Returns:
-            True when this call stored it, False when the broker had it already.
+            False when the broker had it already.
+
+        Raises:
+            OverloadedError: too many wait already; nothing was sent.
+            UnacknowledgedError: nobody knows whether it is stored.
+            OrderBrokenError: that happened to an earlier one of the key; nothing was sent.
         """
         ...
 

@@ -1,14 +1,16 @@
 """`GroupedWorker`: many small jobs, few hops between the event loop and a worker thread.
 
 Self-clocked: what queues while one group is being worked on is the next group. An idle worker
-starts at once with a group of one, so nothing waits for a timer; a busy one pays one hop for up to
-``limit`` jobs. Who submits while the queue is full waits, and when too many wait is refused.
+starts at once, or after a few turns of the event loop, so nothing waits for a timer; a busy one
+pays one hop for up to ``limit`` jobs. Who submits while the queue is full waits, and when too many
+wait is refused.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
@@ -42,6 +44,22 @@ def _attempt(function: Callable[[In], Out], job: In) -> Out | Exception:
         return err
 
 
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """How jobs become groups."""
+
+    limit: int = GROUP_LIMIT
+    """Most jobs of one group."""
+    lanes: int = 1
+    """Most groups at work at a time; with more than one, groups stay smaller."""
+    turns: int = 0
+    """How many turns of the event loop a group that is not full waits for more jobs.
+
+    A turn of an idle loop takes microseconds; one of a busy loop brings more jobs, so that groups
+    grow when they are needed.
+    """
+
+
 class GroupedWorker(Generic[In, Out]):
     """Runs groups in ``executor``, as many at a time as it has lanes; used from one event loop.
 
@@ -52,30 +70,28 @@ class GroupedWorker(Generic[In, Out]):
         self,
         function: Callable[[Sequence[In]], Sequence[Out | Exception]],
         executor: Executor,
-        limit: int = GROUP_LIMIT,
+        grouping: Grouping = Grouping(),
         *,
         queue_limit: int = QUEUE_LIMIT,
         waiting_limit: int = WAITING_LIMIT,
-        lanes: int = 1,
     ) -> None:
         """Make a worker.
 
         Args:
-            function: called in a worker thread with 1 to ``limit`` jobs; one result per job.
+            function: called in a worker thread with one group of jobs; one result per job.
             executor: where it runs; not owned.
-            limit: most jobs of one group.
+            grouping: how groups form.
             queue_limit: most jobs queued or at work; more wait in `submit`.
             waiting_limit: most that wait there; more are refused.
-            lanes: most groups at work at a time; with more than one, groups stay smaller.
         """
         self._function = function
         self._executor = executor
-        self._limit = limit
+        self._grouping = grouping
         self._queue: deque[tuple[In, asyncio.Future[Out]]] = deque()
         self._room = asyncio.Semaphore(queue_limit)
         self._waiting = 0
         self._waiting_limit = waiting_limit
-        self._lanes = lanes
+        self._is_beginning = False
         self._at_work: set[asyncio.Future[Sequence[Out | Exception]]] = set()
         self._is_closed = False
 
@@ -136,19 +152,37 @@ class GroupedWorker(Generic[In, Out]):
             raise RuntimeError(_CLOSED)
         result: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
         self._queue.append((job, result))
-        self._start_groups()
+        self._begin()
         return await result
 
+    def _begin(self) -> None:
+        """Start what can be started, unless more may come in the turns a group waits for."""
+        if not self._grouping.turns or len(self._queue) >= self._grouping.limit:
+            self._start_groups()
+        elif self._queue and not self._is_beginning and len(self._at_work) < self._grouping.lanes:
+            self._is_beginning = True
+            self._turn(self._grouping.turns)
+
+    def _turn(self, left: int) -> None:
+        if left:
+            asyncio.get_running_loop().call_soon(self._turn, left - 1)
+            return
+        self._is_beginning = False
+        self._start_groups()
+
     def _start_groups(self) -> None:
-        while self._queue and len(self._at_work) < self._lanes:
+        while self._queue and len(self._at_work) < self._grouping.lanes:
             self._start_group()
         # As many full groups again may wait in the executor, so that no thread idles between two.
-        while len(self._queue) >= self._limit and len(self._at_work) < 2 * self._lanes:
+        while (
+            len(self._queue) >= self._grouping.limit
+            and len(self._at_work) < 2 * self._grouping.lanes
+        ):
             self._start_group()
 
     def _start_group(self) -> None:
         group: list[tuple[In, asyncio.Future[Out]]] = []
-        while self._queue and len(group) < self._limit:
+        while self._queue and len(group) < self._grouping.limit:
             job, result = self._queue.popleft()
             if not result.done():
                 group.append((job, result))
@@ -177,7 +211,7 @@ class GroupedWorker(Generic[In, Out]):
             _fail(results, err)
         else:
             _deliver(results, done.result())
-        self._start_groups()
+        self._begin()
 
 
 def _fail(results: Sequence[asyncio.Future[Out]], err: BaseException) -> None:

@@ -58,6 +58,7 @@ class Status:
                 "announced": desired.version if desired is not None else 0,
                 "bundle": own.bundle_version,
             },
+            "trust_mode": desired.trust_mode.value if desired is not None else "",
             "issuers": _issuers(desired, now),
             "leaves": {name: _leaf(holder.health) for name, holder in sources.leaves.items()},
             "key_epoch": own.key_epoch,

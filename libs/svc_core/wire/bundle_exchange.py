@@ -124,7 +124,7 @@ def encode_reply(reply: BundleReply) -> bytes:
     """Return the bytes of ``reply``.
 
     Raises:
-        ValueError: they would be more than 1 MiB and 16 KiB.
+        ValueError: they would be more than 4 MiB and 16 KiB.
     """
     return _REPLY.encode(
         {
@@ -144,7 +144,7 @@ def decode_reply(raw: bytes) -> BundleReply:
     """Return the reply in ``raw``; nothing in it is verified here.
 
     Raises:
-        OversizedMessageError: more than 1 MiB and 16 KiB.
+        OversizedMessageError: more than 4 MiB and 16 KiB.
         MalformedMessageError: no reply, or a field out of its form.
     """
     record = _REPLY.decode(raw)

@@ -5,7 +5,13 @@ from typing import Final
 import msgspec
 
 from svc_core.domain.audit import NO_ENTRY, AuditHead
-from svc_core.domain.desired import DesiredState, TopicGrant, TrustedIssuer
+from svc_core.domain.desired import (
+    CutLeaf,
+    DesiredState,
+    TopicGrant,
+    TrustedIssuer,
+    TrustMode,
+)
 from svc_core.wire.audit import read_digest
 from svc_core.wire.documents import Int64, decode_json, encode_json
 from svc_core.wire.fields import (
@@ -18,6 +24,7 @@ from svc_core.wire.fields import (
 )
 
 FORMAT: Final = "desired-state/1"
+_TRUST_MODES: Final = frozenset(mode.value for mode in TrustMode)
 
 
 class _Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,6 +38,11 @@ class _Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Grant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     publish: list[str]
     subscribe: list[str]
+
+
+class _CutLeaf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    service: str
+    fingerprint: str
 
 
 class _Desired(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -48,6 +60,11 @@ class _Desired(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     audit_number: Int64 = 0
     """Left out when 0, as by writers that keep no audit log; so is the digest."""
     audit_digest: str = ""
+    cut_leaves: list[_CutLeaf] = msgspec.field(default_factory=list)
+    """Left out when empty; so are the fenced servers."""
+    fenced: list[str] = msgspec.field(default_factory=list)
+    trust_mode: str = TrustMode.INTERMEDIATES.value
+    """Left out when ``intermediates``, as by writers that know no other."""
 
 
 def encode(desired: DesiredState) -> bytes:
@@ -72,6 +89,9 @@ def encode(desired: DesiredState) -> bytes:
             revoked=list(desired.revoked),
             audit_number=desired.audit.number,
             audit_digest=desired.audit.digest.hex() if desired.audit.number else "",
+            cut_leaves=[_CutLeaf(c.service, c.fingerprint) for c in desired.cut_leaves],
+            fenced=list(desired.fenced),
+            trust_mode=desired.trust_mode.value,
         )
     )
 
@@ -100,7 +120,20 @@ def decode(body: bytes) -> DesiredState:
         made_at=read_instant(document.made_at),
         revoked=tuple(read_service(name) for name in document.revoked),
         audit=_audit_head(document),
+        cut_leaves=tuple(
+            CutLeaf(read_service(c.service), read_digest(c.fingerprint).hex())
+            for c in document.cut_leaves
+        ),
+        fenced=tuple(read_token(name, "server name") for name in document.fenced),
+        trust_mode=_trust_mode(document),
     )
+
+
+def _trust_mode(document: _Desired) -> TrustMode:
+    require(document.trust_mode in _TRUST_MODES, "unknown trust mode")
+    mode = TrustMode(document.trust_mode)
+    require(mode is TrustMode.INTERMEDIATES or bool(document.root_pem), "a chain without a root")
+    return mode
 
 
 def _audit_head(document: _Desired) -> AuditHead:

@@ -23,8 +23,8 @@ from svc_core.wire.fields import (
 )
 from svc_core.wire.records import Record, RecordCodec
 
-LIMIT: Final = 1024 * 1024
-"""Most bytes of one encoded bundle."""
+LIMIT: Final = 4 * 1024 * 1024
+"""Most bytes of one encoded bundle: a consumer of 100 producers has 1 MB of public keys."""
 
 _UPDATE_TYPE: Final = "update"
 _STATUS: Final = "current"
@@ -37,7 +37,7 @@ def encode(bundle: ServiceBundle) -> bytes:
     """Return the bytes of ``bundle``: secret, to be sealed.
 
     Raises:
-        ValueError: they would be more than 1 MiB.
+        ValueError: they would be more than 4 MiB.
     """
     ring = bundle.ring
     return _CODEC.encode(
@@ -66,7 +66,7 @@ def decode(raw: bytes) -> ServiceBundle:
     """Return the bundle in ``raw``; whom it is for and its age are not checked here.
 
     Raises:
-        OversizedMessageError: more than 1 MiB.
+        OversizedMessageError: more than 4 MiB.
         MalformedMessageError: no bundle, or a key that is not where it says it belongs.
     """
     record = _CODEC.decode(raw)

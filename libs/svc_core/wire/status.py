@@ -6,6 +6,7 @@ import msgspec
 
 from svc_core.domain.identity import InstanceName, ServiceName
 from svc_core.domain.status import InstanceStatus, ServerStatus
+from svc_core.wire.audit import read_digest
 from svc_core.wire.documents import Int64, decode_json, encode_json
 from svc_core.wire.fields import (
     read_instance,
@@ -19,11 +20,12 @@ from svc_core.wire.fields import (
 FORMAT: Final = "instance-status/1"
 
 
-class _Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     name: str
     version: Int64
     issuer: str
     error: str
+    failed_at: Int64 = 0
 
 
 class _Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -39,6 +41,7 @@ class _Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     servers: list[_Server]
     connections: dict[str, Int64]
     bundle_version: Int64 = 0
+    leaf: str = ""
 
 
 def signer_of(service: ServiceName, instance: InstanceName) -> str:
@@ -59,9 +62,12 @@ def encode(status: InstanceStatus) -> bytes:
             issuer=status.issuer,
             key_epoch=status.key_epoch,
             profile=status.profile,
-            servers=[_Server(s.name, s.version, s.issuer, s.error) for s in status.servers],
+            servers=[
+                _Server(s.name, s.version, s.issuer, s.error, s.failed_at) for s in status.servers
+            ],
             connections=dict(status.connections),
             bundle_version=status.bundle_version,
+            leaf=status.leaf,
         )
     )
 
@@ -89,7 +95,11 @@ def decode(body: bytes, *, signer: str) -> InstanceStatus:
         issuer=document.issuer,
         key_epoch=document.key_epoch,
         profile=read_token(document.profile, "profile"),
-        servers=tuple(ServerStatus(s.name, s.version, s.issuer, s.error) for s in document.servers),
+        servers=tuple(
+            ServerStatus(s.name, s.version, s.issuer, s.error, s.failed_at)
+            for s in document.servers
+        ),
         connections=document.connections,
         bundle_version=document.bundle_version,
+        leaf=read_digest(document.leaf).hex() if document.leaf else "",
     )

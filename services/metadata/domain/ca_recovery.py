@@ -15,6 +15,7 @@ from services.metadata.domain.rotation_steps import (
     Retire,
     Silence,
     Step,
+    Unfence,
     Withdraw,
 )
 from svc_core.domain.profiles import RotationProfile
@@ -92,19 +93,35 @@ def end_tainted(
 def go_back(
     journal: Journal, fleet: Fleet, now: datetime, profile: RotationProfile
 ) -> Step | Hold | None:
-    """Go back to the predecessor when servers failed to follow the activation in time.
+    """Go back to the predecessor when servers failed to follow the activation.
 
-    Only while the rotation is under way, and once: what is wrong with a server that refuses two
-    issuers in a row is not the issuer.
+    At once when Watcher has judged that one failed; after a quarter of a period when one still
+    says that it cannot. Only while the rotation is under way, and once: what is wrong with a server
+    that refuses two issuers in a row is not the issuer. Who failed is fenced.
     """
     active = journal.active
     if active is None or journal.is_back or active.is_tainted:
         return None
     is_under_way = any(i.rank < active.rank for i in journal.in_state(IssuerState.DRAINING))
-    if not is_under_way or now - active.since < profile.drain_budget:
+    if not is_under_way:
         return None
-    failed = fleet.failed_servers(active.version)
+    is_over = now - active.since >= profile.drain_budget
+    late = fleet.late_servers(active.version)
+    failed = [s for s in late if is_over or s.failed_at >= active.version]
     target = journal.way_back(now, life=profile.leaf_ttl)
     if not failed or target is None:
         return None
-    return GoBack(target.name, "; ".join(failed))
+    reason = "; ".join(f"server {server.name}: {server.error}" for server in failed)
+    return GoBack(target.name, reason, tuple(server.name for server in failed))
+
+
+def lift_fences(
+    journal: Journal, fleet: Fleet, _now: datetime, _profile: RotationProfile
+) -> Step | Hold | None:
+    """Let a fenced server in once it runs with what is wanted, or is no server any more."""
+    active = journal.active
+    if active is None or not journal.fenced or not fleet.servers:
+        return None
+    out = {s.name for s in fleet.servers if s.error or s.version < active.version}
+    back = tuple(name for name in journal.fenced if name not in out)
+    return Unfence(back) if back else None

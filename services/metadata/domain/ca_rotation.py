@@ -15,6 +15,7 @@ from services.metadata.domain.ca_recovery import (
     end_tainted,
     flee,
     go_back,
+    lift_fences,
     make,
     replace_at_once,
 )
@@ -46,7 +47,7 @@ class SilencePolicy(StrEnum):
     WAIT = "wait"
     """Go on waiting, until the active issuer is about to end."""
     QUORUM = "quorum"
-    """Go on with all servers and all who answered; who stays on the old issuer is cut later."""
+    """Go on with all servers and all who answered; who did not is cut at once."""
 
 
 def plan(
@@ -63,7 +64,7 @@ def plan(
         return replace_at_once(journal, now, profile)
     held: Hold | None = None
     succeed = flee if active.is_tainted else partial(_succeed, policy=policy)
-    for part in (end_tainted, go_back, succeed, _drain, _retire, _remove):
+    for part in (end_tainted, go_back, lift_fences, succeed, _drain, _retire, _remove):
         step = part(journal, fleet, now, profile)
         if isinstance(step, Hold):
             # One thing that has to wait must not keep the others from going on.
@@ -116,7 +117,7 @@ def _succeed(
         return make(successor, now, profile)
     if successor.is_expired(now):
         return Withdraw(successor.name)
-    is_time = profile.ca.current(now).number >= successor.epoch
+    is_time = journal.is_hurried or profile.ca.current(now).number >= successor.epoch
     silent = fleet.silent_below(successor.version)
     if silent:
         is_enough = (
@@ -126,7 +127,8 @@ def _succeed(
             and fleet.servers_have(successor.version)
         )
         hold = Hold(f"{successor.name} is not trusted yet by: {', '.join(silent)}")
-        return Activate(successor.name, proven=True) if is_enough else hold
+        cut = fleet.leaves_below(successor.version)
+        return Activate(successor.name, proven=True, cut=cut) if is_enough else hold
     if successor.state is IssuerState.STAGED:
         return MarkTrusted(successor.name)
     return Activate(successor.name, proven=True) if is_time else None
@@ -147,10 +149,8 @@ def _is_urgent(journal: Journal, due: int, profile: RotationProfile) -> bool:
 def _stage(
     journal: Journal, fleet: Fleet, now: datetime, profile: RotationProfile
 ) -> Step | Hold | None:
-    due = profile.ca.due(now).number
-    if due <= journal.highest_epoch:
-        return None
-    if due < journal.setback.resume and not _is_urgent(journal, due, profile):
+    due = _due_epoch(journal, now, profile)
+    if due is None:
         return None
     if len(journal.trusted) < MOST_TRUSTED:
         return Plan(due)
@@ -158,10 +158,25 @@ def _stage(
     return Retire(unused[0].name) if unused else Hold("the trusted set is full")
 
 
+def _due_epoch(journal: Journal, now: datetime, profile: RotationProfile) -> int | None:
+    """Return the epoch that a successor is due for, None while there is none."""
+    due = profile.ca.due(now).number
+    if journal.is_hurried:
+        # Another one of the present epoch, unless the next one's is due anyway: boundaries stay.
+        return max(due, journal.highest_epoch)
+    if due <= journal.highest_epoch:
+        return None
+    if due < journal.setback.resume and not _is_urgent(journal, due, profile):
+        return None
+    return due
+
+
 def _drain(
     journal: Journal, fleet: Fleet, now: datetime, profile: RotationProfile
 ) -> Step | Hold | None:
     held: Hold | None = None
+    # What a fenced server uses is no reason to wait; it is out until it has moved.
+    fleet = fleet.without(journal.fenced)
     for issuer in journal.in_state(IssuerState.DRAINING):
         if issuer.is_expired(now):
             return Retire(issuer.name)

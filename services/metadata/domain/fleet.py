@@ -1,11 +1,12 @@
 """What the live instances have acknowledged, and who still uses which issuer."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from services.metadata.domain.issuers import Issuer
+from svc_core.domain.desired import CutLeaf
 from svc_core.domain.identity import WATCHER
-from svc_core.domain.status import InstanceStatus
+from svc_core.domain.status import InstanceStatus, ServerStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,30 @@ class Fleet:
         """Whether anybody can say what connections there are."""
         return any(status.service == WATCHER for status in self.live)
 
-    def failed_servers(self, version: int) -> tuple[str, ...]:
-        """Return the servers that did not follow to ``version`` and say why, with the reasons."""
+    @property
+    def servers(self) -> tuple[ServerStatus, ...]:
+        """Every server as the live Watchers say."""
+        return tuple(self._servers())
+
+    def late_servers(self, version: int) -> tuple[ServerStatus, ...]:
+        """Return the servers that did not follow to ``version`` and say why."""
+        return tuple(s for s in self._servers() if s.error and s.version < version)
+
+    def leaves_below(self, version: int) -> tuple[CutLeaf, ...]:
+        """Return the leaves of the instances that have not acknowledged ``version``."""
         return tuple(
-            f"server {server.name}: {server.error}"
-            for status in self.live
-            if status.service == WATCHER
-            for server in status.servers
-            if server.error and server.version < version
+            CutLeaf(s.service, s.leaf) for s in self.live if s.leaf and s.version < version
+        )
+
+    def without(self, servers: Collection[str]) -> "Fleet":
+        """Return the same fleet as if nobody had anything to say of these servers."""
+        if not servers:
+            return self
+        return Fleet(
+            [
+                replace(s, servers=tuple(n for n in s.servers if n.name not in servers))
+                for s in self.live
+            ]
         )
 
     def servers_have(self, version: int) -> bool:
@@ -73,3 +90,8 @@ class Fleet:
             for status in watchers
             for server in status.servers
         )
+
+    def _servers(self) -> Iterator[ServerStatus]:
+        for status in self.live:
+            if status.service == WATCHER:
+                yield from status.servers

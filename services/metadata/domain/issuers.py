@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
 
+from services.metadata.domain.roots import FIRST_ROOT
 from svc_core.domain.desired import TrustedIssuer
 from svc_core.errors import ProtocolOrderError
 
@@ -109,6 +110,8 @@ class Issuer:
     """Whether OpenBao was told to sign nothing with it any more."""
     attempt: int = 1
     """Which one of its epoch it is."""
+    root: str = FIRST_ROOT
+    """Which root signs it; decided when it was planned."""
 
     @property
     def rank(self) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 If it cannot be written nothing happens; after a crash it says exactly what was begun.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Self
@@ -16,7 +17,9 @@ from services.metadata.domain.issuers import (
     IssuerState,
     issuer_name,
 )
+from services.metadata.domain.roots import FIRST_ROOT, NO_ROOTS, Roots
 from svc_core.domain.audit import NO_ENTRY, AuditHead
+from svc_core.domain.desired import CutLeaf, TrustMode
 from svc_core.errors import ProtocolOrderError
 
 _LONGEST_PAUSE: Final = 4
@@ -43,6 +46,8 @@ class Setback:
     """Of the issuer that failed."""
     resume: int = -1
     """First epoch that is tried again."""
+    attempt: int = 0
+    """Which one of its epoch failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,17 @@ class Journal:
     """The audit entry of the last write that had one."""
     stated: AuditHead = NO_ENTRY
     """The same as of ``version``: what the desired state carries."""
+    is_hurried: bool = False
+    """Whether the next activation waits for everybody, but not for the boundary."""
+    cut_leaves: tuple[CutLeaf, ...] = ()
+    """Leaves of who was silent when the active issuer was activated."""
+    fenced: tuple[str, ...] = ()
+    """Servers that failed to follow, and were not verified since."""
+
+    roots: Roots = NO_ROOTS
+    """The roots that sign, or signed, the issuers."""
+    trust_mode: TrustMode = TrustMode.INTERMEDIATES
+    """As in the desired state, so that a change of it becomes a version."""
 
     # --- questions ---
 
@@ -95,7 +111,8 @@ class Journal:
     @property
     def is_back(self) -> bool:
         """Whether the active issuer is one that was gone back to."""
-        return self.active is not None and self.active.epoch < self.setback.epoch
+        failed = (self.setback.epoch, self.setback.attempt)
+        return self.active is not None and self.active.rank < failed
 
     def way_back(self, now: datetime, *, life: timedelta) -> Issuer | None:
         """Return the youngest issuer before the active one that lives longer than ``life``."""
@@ -130,7 +147,8 @@ class Journal:
             raise ProtocolOrderError(f"epoch {epoch} is over: {self.highest_epoch} was planned")
         attempt = self.attempts + 1 if epoch == self.highest_epoch else 1
         name = issuer_name(epoch, attempt)
-        fresh = Issuer(name, epoch, IssuerState.PLANNED, now, attempt=attempt)
+        root = self.roots.signing.name if self.roots.signing is not None else FIRST_ROOT
+        fresh = Issuer(name, epoch, IssuerState.PLANNED, now, attempt=attempt, root=root)
         issuers = (*self.issuers, fresh)
         return replace(self, issuers=issuers, highest_epoch=epoch, attempts=attempt)
 
@@ -152,17 +170,27 @@ class Journal:
         issuer = self.issuer(name)
         return self._with(issuer.moved(state, now=now, version=issuer.version))
 
-    def activated(self, name: str, *, now: datetime) -> Self:
-        """Make ``name`` the one active issuer; its predecessor drains, or is tainted."""
+    def activated(self, name: str, *, now: datetime, cut: tuple[CutLeaf, ...] = ()) -> Self:
+        """Make ``name`` the one active issuer; its predecessor drains, or is tainted.
+
+        Args:
+            name: of the successor, or of the one that is gone back to.
+            now: aware, UTC.
+            cut: leaves of those who are not waited for.
+        """
         version = self.version + 1
         changed = [self.issuer(name).moved(IssuerState.ACTIVE, now=now, version=version)]
         if self.active is not None:
             left = IssuerState.TAINTED if self.active.is_tainted else IssuerState.DRAINING
             changed.append(self.active.moved(left, now=now, version=version))
         kicked = tuple(k for k in self.kicked if k != name)
-        return replace(self._with(*changed), version=version, kicked=kicked)
+        return replace(
+            self._with(*changed), version=version, kicked=kicked, cut_leaves=cut, is_hurried=False
+        )
 
-    def went_back(self, name: str, *, now: datetime, epoch: int) -> Self:
+    def went_back(
+        self, name: str, *, now: datetime, epoch: int, fenced: tuple[str, ...] = ()
+    ) -> Self:
         """Make ``name`` active again instead of its failed successor.
 
         Args:
@@ -170,14 +198,25 @@ class Journal:
             now: aware, UTC.
             epoch: the present one; the next attempt is at the next boundary, then two and four
                 periods later.
+            fenced: servers because of which; kept out until they are verified.
         """
         failed = self.active
         if failed is None or self.issuer(name).rank >= failed.rank:
             raise ProtocolOrderError(f"{name} is no issuer to go back to")
         count = self.setback.count + 1
         pause = min(1 << (count - 1), _LONGEST_PAUSE)
-        setback = Setback(count, failed.epoch, epoch + pause)
-        return replace(self.activated(name, now=now), setback=setback)
+        setback = Setback(count, failed.epoch, epoch + pause, failed.attempt)
+        kept_out = tuple(sorted({*self.fenced, *fenced}))
+        return replace(self.activated(name, now=now), setback=setback, fenced=kept_out)
+
+    def unfenced(self, names: Collection[str]) -> Self:
+        """Let servers in again that were verified."""
+        fenced = tuple(name for name in self.fenced if name not in names)
+        return replace(self, fenced=fenced, version=self.version + 1)
+
+    def hurried(self) -> Self:
+        """Note that the next activation shall not wait for the boundary."""
+        return replace(self, is_hurried=True)
 
     def completed(self) -> Self:
         """Note that a rotation is complete: what failed before does not count any more."""
@@ -193,14 +232,17 @@ class Journal:
     def withdrawn(self, name: str, *, now: datetime) -> Self:
         """Take an issuer out of the trusted set before its time; a tainted one's users are cut."""
         before = self.issuer(name)
+        # Whoever was in a hurry was so for this one.
+        is_hurried = self.is_hurried and before.state not in SUCCESSOR
         if before.state is IssuerState.PLANNED:
-            return self.moved(name, IssuerState.WITHDRAWN, now=now)
+            moved = self.moved(name, IssuerState.WITHDRAWN, now=now)
+            return replace(moved, is_hurried=is_hurried)
         version = self.version + 1
         issuer = before.moved(IssuerState.WITHDRAWN, now=now, version=version)
         kicked = tuple(k for k in self.kicked if k != name)
         if before.is_tainted:
             kicked = (*kicked, name)
-        return replace(self._with(issuer), version=version, kicked=kicked)
+        return replace(self._with(issuer), version=version, kicked=kicked, is_hurried=is_hurried)
 
     def tainted(self, name: str, *, now: datetime) -> Self:
         """Note that an operator distrusts ``name``; the active one stays so until another is."""
@@ -234,6 +276,14 @@ class Journal:
     def with_grants(self, digest: str) -> Self:
         """Note that the permissions changed."""
         return replace(self, grants_digest=digest, version=self.version + 1)
+
+    def with_roots(self, roots: Roots, *, version: int | None = None) -> Self:
+        """Replace the roots; with ``version`` when the trusted ones are others than before."""
+        return replace(self, roots=roots, version=self.version if version is None else version)
+
+    def with_trust_mode(self, mode: TrustMode) -> Self:
+        """Note that the trust mode changed."""
+        return replace(self, trust_mode=mode, version=self.version + 1)
 
     def ordered(self, order: str) -> Self:
         """Note that the operator's command ``order`` made this change."""

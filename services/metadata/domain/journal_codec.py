@@ -9,7 +9,11 @@ from typing import Any
 
 from services.metadata.domain.issuers import Issuer, IssuerState
 from services.metadata.domain.journal import Journal, Lease, Setback
+from services.metadata.domain.root_codec import decode_roots, encode_roots
+from services.metadata.domain.roots import FIRST_ROOT
 from svc_core.domain.audit import DIGEST_SIZE, AuditHead
+from svc_core.domain.desired import CutLeaf, TrustMode
+from svc_core.domain.identity import service_name
 from svc_core.errors import MalformedMessageError
 
 
@@ -30,10 +34,18 @@ def encode(journal: Journal) -> dict[str, object]:
             "count": journal.setback.count,
             "epoch": journal.setback.epoch,
             "resume": journal.setback.resume,
+            "attempt": journal.setback.attempt,
         },
         "last_order": journal.last_order,
         "audit": _written_head(journal.audit),
         "stated": _written_head(journal.stated),
+        "is_hurried": journal.is_hurried,
+        "cut_leaves": [
+            {"service": c.service, "fingerprint": c.fingerprint} for c in journal.cut_leaves
+        ],
+        "fenced": list(journal.fenced),
+        "roots": encode_roots(journal.roots),
+        "trust_mode": journal.trust_mode.value,
         "issuers": [_written(issuer) for issuer in journal.issuers],
     }
 
@@ -56,6 +68,11 @@ def decode(document: Mapping[str, Any]) -> Journal:
             last_order=str(document.get("last_order", "")),
             audit=_head(document.get("audit")),
             stated=_head(document.get("stated")),
+            is_hurried=bool(document.get("is_hurried", False)),
+            cut_leaves=tuple(_cut_leaf(c) for c in document.get("cut_leaves", ())),
+            fenced=tuple(str(name) for name in document.get("fenced", ())),
+            roots=decode_roots(document.get("roots")),
+            trust_mode=TrustMode(document.get("trust_mode", TrustMode.INTERMEDIATES)),
             issuers=tuple(_issuer(i) for i in document["issuers"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as err:
@@ -75,6 +92,7 @@ def _written(issuer: Issuer) -> dict[str, object]:
         "is_tainted": issuer.is_tainted,
         "is_silenced": issuer.is_silenced,
         "attempt": issuer.attempt,
+        "root": issuer.root,
     }
 
 
@@ -92,13 +110,26 @@ def _issuer(document: Mapping[str, Any]) -> Issuer:
         is_tainted=bool(document.get("is_tainted", False)),
         is_silenced=bool(document.get("is_silenced", False)),
         attempt=int(document.get("attempt", 1)),
+        root=str(document.get("root", FIRST_ROOT)),
     )
 
 
 def _setback(document: Mapping[str, Any] | None) -> Setback:
     if document is None:
         return Setback()
-    return Setback(int(document["count"]), int(document["epoch"]), int(document["resume"]))
+    return Setback(
+        int(document["count"]),
+        int(document["epoch"]),
+        int(document["resume"]),
+        int(document.get("attempt", 0)),
+    )
+
+
+def _cut_leaf(document: Mapping[str, Any]) -> CutLeaf:
+    digest = bytes.fromhex(document["fingerprint"])
+    if len(digest) != DIGEST_SIZE:
+        raise ValueError("a fingerprint of another size")
+    return CutLeaf(service_name(document["service"]), digest.hex())
 
 
 def _written_head(head: AuditHead) -> dict[str, object]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from services.metadata.domain.topic_keys import KEY_SIZE, TopicKeys
 from svc_core.domain.acl import Acl, ServicePermissions
 from svc_core.domain.acl_diff import diff_acls
 from svc_core.domain.epochs import Epoch
@@ -19,7 +20,6 @@ from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import is_data_topic
 from svc_core.errors import MalformedMessageError
 
-KEY_SIZE: Final = 32
 FIRST_ALGORITHM: Final = "ML-DSA-65"
 """What generations that do not say are of."""
 KEPT_EPOCHS: Final = 4
@@ -41,6 +41,9 @@ class KeyGeneration:
     rolls: int = 0
     """Number of the last ordered roll that is in here."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "topics", TopicKeys.of(self.topics))
+
     def caught_up(
         self, acl: Acl, entropy: Callable[[int], bytes], *, rolls: int = 0
     ) -> "KeyGeneration":
@@ -56,9 +59,10 @@ class KeyGeneration:
             rolls: number of the last ordered roll; a lower one than is in here changes nothing.
         """
         rights = data_rights(acl)
-        topics = self._rolled(rights, entropy, is_ordered=rolls > self.rolls)
-        missing = sorted(data_topics(acl) - set(self.topics))
-        topics |= {t: (SecretBytes(entropy(KEY_SIZE)),) for t in missing}
+        keys = TopicKeys.of(self.topics)
+        rolled = self._to_roll(rights, is_ordered=rolls > self.rolls)
+        missing = sorted(data_topics(acl) - set(keys))
+        topics = keys.grown([t for t in keys if t in rolled], entropy).grown(missing, entropy)
         seeds = dict(self.limited_to(acl).seeds)
         seeds |= {s: SecretBytes(entropy(KEY_SIZE)) for s in sorted(set(acl.services) - set(seeds))}
         wanted = replace(
@@ -71,28 +75,34 @@ class KeyGeneration:
         return self if wanted.shape == self.shape else wanted
 
     @property
+    def counts(self) -> Mapping[Subject, int]:
+        """How many keys each topic has; to be preferred to looking at the keys."""
+        return TopicKeys.of(self.topics).counts
+
+    @property
     def shape(self) -> tuple[object, ...]:
         """What is in here without its secrets: another shape, another generation to store."""
-        counts = {topic: len(keys) for topic, keys in self.topics.items()}
-        return counts, frozenset(self.seeds), self.permissions, self.rolls
+        return self.counts, frozenset(self.seeds), self.permissions, self.rolls
+
+    def is_for(self, acl: Acl, *, rolls: int) -> bool:
+        """Say whether this generation is as ``acl`` and the last ordered roll want it."""
+        return (
+            (self.permissions, self.rolls) == (data_rights(acl), rolls)
+            and data_topics(acl) <= self.topics.keys()
+            and self.seeds.keys() == acl.services.keys()
+        )
 
     def limited_to(self, acl: Acl) -> "KeyGeneration":
         """Return this generation without the seeds of who is no service; itself if all are."""
         seeds = {s: seed for s, seed in self.seeds.items() if s in acl.services}
         return self if len(seeds) == len(self.seeds) else replace(self, seeds=seeds)
 
-    def _rolled(
-        self, rights: Acl, entropy: Callable[[int], bytes], *, is_ordered: bool
-    ) -> dict[Subject, tuple[SecretBytes, ...]]:
-        due: frozenset[Subject] = frozenset()
+    def _to_roll(self, rights: Acl, *, is_ordered: bool) -> frozenset[Subject]:
         if is_ordered:
-            due = frozenset(self.topics)
-        elif self.permissions is not None and self.permissions != rights:
-            due = frozenset(diff_acls(self.permissions, rights).topics_to_roll)
-        return {
-            topic: (*keys, SecretBytes(entropy(KEY_SIZE))) if topic in due else keys
-            for topic, keys in self.topics.items()
-        }
+            return frozenset(self.topics)
+        if self.permissions is not None and self.permissions != rights:
+            return frozenset(diff_acls(self.permissions, rights).topics_to_roll)
+        return frozenset()
 
 
 def data_topics(acl: Acl) -> frozenset[Subject]:
@@ -137,7 +147,7 @@ def decode(document: Mapping[str, Any]) -> KeyGeneration:
     try:
         return KeyGeneration(
             Epoch(int(document["epoch"])),
-            {subject(t): _secrets(keys) for t, keys in document["topics"].items()},
+            TopicKeys({subject(t): _packed(keys) for t, keys in document["topics"].items()}),
             {service_name(s): _secret(k) for s, k in document["seeds"].items()},
             str(document.get("algorithm", FIRST_ALGORITHM)),
             _permissions(document.get("permissions")),
@@ -150,12 +160,18 @@ def decode(document: Mapping[str, Any]) -> KeyGeneration:
 
 def acl_digest(acl: Acl, revoked: Iterable[ServiceName] = ()) -> str:
     """Return a short digest that changes whenever anyone's permissions do, or who is revoked."""
+    # A line for each right; those of one list are joined at once, since there may be many.
     lines = [
-        f"{service}:{verb}:{topic}"
+        start + f"\n{start}".join(sorted(topics))
         for service, permissions in sorted(acl.services.items())
-        for verb, topics in (("p", permissions.publish), ("s", permissions.subscribe))
-        for topic in sorted(topics)
+        for start, topics in (
+            (f"{service}:p:", permissions.publish),
+            (f"{service}:s:", permissions.subscribe),
+        )
+        if topics
     ]
+    # Whoever may do nothing with any topic has a user all the same.
+    lines += [f"{service}:-" for service, p in sorted(acl.services.items()) if not p.topics]
     lines += [f"revoked:{service}" for service in sorted(revoked)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
@@ -178,15 +194,17 @@ def _text(secret: SecretBytes) -> str:
     return b64encode(secret.reveal()).decode()
 
 
-def _secrets(texts: str | Iterable[str]) -> tuple[SecretBytes, ...]:
-    keys = (_secret(texts),) if isinstance(texts, str) else tuple(map(_secret, texts))
-    if not keys:
-        raise ValueError("a topic without a key")
-    return keys
+def _packed(texts: str | Iterable[str]) -> bytes:
+    own = (texts,) if isinstance(texts, str) else texts
+    return b"".join(_raw(text) for text in own)
 
 
 def _secret(text: str) -> SecretBytes:
+    return SecretBytes(_raw(text))
+
+
+def _raw(text: str) -> bytes:
     raw = b64decode(text, validate=True)
     if len(raw) != KEY_SIZE:
         raise ValueError("a key of the wrong size")
-    return SecretBytes(raw)
+    return raw

@@ -1,18 +1,19 @@
 """The ledger of keys: what bundles are issued for, which version that is, and who gets none.
 
 One document with check-and-set beside the keys. It is written after the keys it speaks of, so
-whoever reads a version here finds at least its keys in the store.
+whoever reads a version here finds at least its keys in the store. It carries the term of the lease
+under which it was written, so that whoever held an earlier one writes nothing any more.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from services.metadata.domain.key_generations import KeyGeneration, acl_digest
+from services.metadata.domain.bundle_recipients import keyed_services
+from services.metadata.domain.key_generations import KeyGeneration
 from svc_core.domain.acl import Acl
 from svc_core.domain.acl_diff import diff_acls
 from svc_core.domain.identity import ServiceName, service_name
-from svc_core.domain.subjects import is_data_topic
 from svc_core.errors import MalformedMessageError
 
 EPOCH_SHIFT: Final = 1_000_000
@@ -37,6 +38,10 @@ class KeyLedger:
     """Services that get no bundle, no user and no key until it is lifted."""
     refused: frozenset[str] = frozenset()
     """``<service>/<instance>`` of the identities that stay refused, lifted or not."""
+    term: int = 0
+    """Of the lease under which this was last written; it never goes back."""
+    issued_in: int = 0
+    """The term in which bundles were last issued."""
 
     @property
     def version(self) -> int:
@@ -44,13 +49,23 @@ class KeyLedger:
         return max(self.newest, 0) * EPOCH_SHIFT + self.changes
 
     def issued(self, newest: int, mark: str) -> "KeyLedger":
-        """Note that the keys for ``mark``, up to epoch ``newest``, are stored."""
+        """Note that the keys for ``mark``, up to epoch ``newest``, are stored.
+
+        What is issued in a new term is another version than all that was before; so nothing that
+        the former holder may still hand out passes for it.
+        """
+        is_news = (mark, self.term) != (self.mark, self.issued_in)
         return replace(
             self,
             newest=max(self.newest, newest),
-            changes=self.changes + (mark != self.mark),
+            changes=self.changes + is_news,
             mark=mark,
+            issued_in=self.term,
         )
+
+    def claimed(self, term: int) -> "KeyLedger":
+        """Begin ``term``: whoever holds an earlier one writes nothing from now on."""
+        return replace(self, term=term)
 
     def rolled(self, order: str) -> "KeyLedger":
         """Ask for another key of every topic; the same order counts once."""
@@ -84,9 +99,14 @@ class KeySnapshot:
         return self.ledger.version
 
 
-def mark_of(acl: Acl, ledger: KeyLedger) -> str:
-    """Return what bundles under ``acl`` and ``ledger`` are issued for."""
-    return f"{acl_digest(acl, ledger.revoked)}-{ledger.rolls}"
+def mark_of(digest: str, ledger: KeyLedger) -> str:
+    """Return what bundles are issued for.
+
+    Args:
+        digest: of the rights and of who is revoked, by `acl_digest`.
+        ledger: says which ordered roll is in the keys.
+    """
+    return f"{digest}-{ledger.rolls}"
 
 
 def affected(before: KeySnapshot | None, after: KeySnapshot) -> tuple[ServiceName, ...]:
@@ -100,11 +120,7 @@ def affected(before: KeySnapshot | None, after: KeySnapshot) -> tuple[ServiceNam
         diff = diff_acls(before.acl, after.acl)
         if not diff.is_empty:
             return diff.bundles
-    return tuple(
-        service
-        for service, permissions in sorted(after.acl.services.items())
-        if any(map(is_data_topic, permissions.topics))
-    )
+    return keyed_services(after.acl)
 
 
 def _is_known_change(before: KeyLedger, after: KeyLedger) -> bool:
@@ -122,6 +138,8 @@ def encode(ledger: KeyLedger) -> dict[str, object]:
         "last_order": ledger.last_order,
         "revoked": sorted(ledger.revoked),
         "refused": sorted(ledger.refused),
+        "term": ledger.term,
+        "issued_in": ledger.issued_in,
     }
 
 
@@ -136,6 +154,8 @@ def decode(document: Mapping[str, Any]) -> KeyLedger:
             last_order=str(document["last_order"]),
             revoked=frozenset(service_name(s) for s in document["revoked"]),
             refused=frozenset(str(name) for name in document["refused"]),
+            term=int(document.get("term", 0)),
+            issued_in=int(document.get("issued_in", 0)),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as err:
         raise MalformedMessageError(f"the ledger of keys cannot be read: {err}") from err

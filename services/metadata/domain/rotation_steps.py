@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from svc_core.domain.desired import CutLeaf
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -30,6 +32,8 @@ class Activate:
 
     name: str
     proven: bool
+    cut: tuple[CutLeaf, ...] = ()
+    """Leaves of those who were waited for long enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,15 @@ class GoBack:
 
     name: str
     reason: str
+    fenced: tuple[str, ...] = ()
+    """Servers because of which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfence:
+    """Let servers in again that were verified."""
+
+    servers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,7 @@ Step = (
     | Kick
     | Retire
     | GoBack
+    | Unfence
     | Silence
     | Withdraw
     | Remove

@@ -1,24 +1,31 @@
 """Following the ACL manifest: a good one is taken over whole, anything else changes nothing.
 
-A manifest that is refused, deleted or cannot be read leaves the last good one in force. That is
-logged once for each change of the manifest, and stays in the health detail of this loop.
+A manifest that is refused, deleted or cannot be read leaves the last good one in force, also over a
+restart: `RightsKeeper` has it in OpenBao. That is logged and counted once for each change of the
+manifest, and stays in the health detail of this loop, which is well all the same.
 """
 
 import asyncio
 from collections.abc import Iterable
 from contextlib import aclosing
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
 from services.metadata.domain.key_generations import acl_digest
+from services.metadata.flows.manifest_metrics import (
+    MANIFEST_MISSING,
+    MANIFEST_REFUSED,
+    MANIFEST_UNREADABLE,
+    ManifestMetrics,
+)
+from services.metadata.flows.manifest_remarks import MOST_REPORTED, report_remarks
 from services.metadata.ports import AclManifest
 from svc_core.domain.acl import Acl
-from svc_core.domain.acl_diff import AclDiff, diff_acls
-from svc_core.domain.acl_entries import Severity
 from svc_core.domain.identity import ServiceName
-from svc_core.errors import ConfigError, DependencyError
+from svc_core.errors import ConfigError, DependencyError, SvcError
 from svc_core.runtime.health import Health
+from svc_core.runtime.interpreter import collection_paused
 from svc_core.runtime.wakeup import Wakeup
 from svc_core.wire import acl_manifest
 from svc_core.wire.acl_manifest import JudgedManifest, Problem
@@ -27,9 +34,8 @@ log = structlog.get_logger()
 
 Known = frozenset[ServiceName]
 
-_MOST_REPORTED: Final = 50
-"""Remarks on one version of a manifest in the log; `securetransport plan acl` prints them all."""
 _KEPT: Final = "the last good one stays in force"
+_NOTHING: Final = Acl({})
 
 
 class ManifestUnreadableError(DependencyError):
@@ -45,26 +51,31 @@ class AclSource:
     Replaced as a whole, never changed.
     """
 
-    def __init__(self, acl: Acl, *, revoked: frozenset[ServiceName] | None = frozenset()) -> None:
+    def __init__(
+        self, acl: Acl | None, *, revoked: frozenset[ServiceName] | None = frozenset()
+    ) -> None:
         """Begin with the manifest's ``acl``.
 
         Args:
-            acl: what the manifest says.
+            acl: what the manifest says; None while it has yet to be found out what is in force.
             revoked: who gets nothing all the same; None while that has yet to be read.
         """
-        self._stated = acl
+        self._stated = acl or _NOTHING
         self._revoked = revoked or frozenset()
-        self._current = _without(acl, self._revoked)
+        self._current = _without(self._stated, self._revoked)
         self._digest = acl_digest(self._current, self._revoked)
         self._waiting: list[Wakeup] = []
+        self._is_given = asyncio.Event()
         self._is_settled = asyncio.Event()
+        if acl is not None:
+            self._is_given.set()
         if revoked is not None:
             self._is_settled.set()
 
     @property
-    def stated(self) -> Acl:
-        """The last good manifest, revoked services and all."""
-        return self._stated
+    def given(self) -> Acl | None:
+        """The last good manifest, revoked services and all; None before the first."""
+        return self._stated if self._is_given.is_set() else None
 
     @property
     def current(self) -> Acl:
@@ -81,8 +92,13 @@ class AclSource:
         """Services that get nothing, whatever the manifest says."""
         return self._revoked
 
+    async def known(self) -> None:
+        """Wait until there are rights at all; before that nothing may be made for them."""
+        await self._is_given.wait()
+
     async def settled(self) -> None:
-        """Wait until it is known who is revoked; before that nothing may be granted."""
+        """Wait until there are rights, and who is revoked is known; till then nobody gets any."""
+        await self._is_given.wait()
         await self._is_settled.wait()
 
     def wake(self, *waiting: Wakeup) -> None:
@@ -93,6 +109,18 @@ class AclSource:
         """Take over the manifest's ``acl``."""
         self._stated = acl
         self._refresh()
+        self._is_given.set()
+
+    async def adopt(self, acl: Acl) -> None:
+        """Do the same for one that may be large: what takes milliseconds is done on a thread."""
+        revoked: frozenset[ServiceName] | None = None
+        while revoked != self._revoked:
+            revoked = self._revoked
+            current = _without(acl, revoked)
+            digest = await asyncio.to_thread(acl_digest, current, revoked)
+        self._stated, self._current, self._digest = acl, current, digest
+        self._wake()
+        self._is_given.set()
 
     def withhold(self, revoked: frozenset[ServiceName]) -> None:
         """Grant nothing to ``revoked``, and to the others what the manifest says."""
@@ -105,6 +133,9 @@ class AclSource:
     def _refresh(self) -> None:
         self._current = _without(self._stated, self._revoked)
         self._digest = acl_digest(self._current, self._revoked)
+        self._wake()
+
+    def _wake(self) -> None:
         for wakeup in self._waiting:
             wakeup.set()
 
@@ -115,20 +146,39 @@ def _without(acl: Acl, revoked: frozenset[ServiceName]) -> Acl:
     return Acl({service: p for service, p in acl.services.items() if service not in revoked})
 
 
+class Rights(Protocol):
+    """Who is told what the manifest says; see `services.metadata.flows.rights_keeping`."""
+
+    async def propose(self, acl: Acl) -> None:
+        """Have the rights of a good manifest granted; may raise `SecretStoreError`."""
+        ...
+
+    def go_without(self, fault: str, fatal: ConfigError | None = None) -> None:
+        """Go on without a manifest, for now or, with ``fatal``, until somebody mends it."""
+        ...
+
+
 class AclFollower:
     """The loop that reads the manifest whenever it may have changed."""
 
     name: Final = "acl_following"
 
     def __init__(
-        self, manifest: AclManifest, source: AclSource, known: Known, health: Health
+        self,
+        manifest: AclManifest,
+        rights: Rights,
+        known: Known,
+        health: Health,
+        metrics: ManifestMetrics,
     ) -> None:
         self._manifest = manifest
-        self._source = source
+        self._rights = rights
         self._known = known
         self._health = health
+        self._metrics = metrics
         self._judged: bytes | None = None
         self._has_judged = False
+        self._is_unreadable = False
         self._is_kept = False
         """Whether the last good one is in force for want of another."""
         self._detail = ""
@@ -138,96 +188,70 @@ class AclFollower:
 
         Raises:
             ManifestUnreadableError: it cannot be read now; what it granted stays granted.
+            SecretStoreError: what it grants could not be stored, so it is not in force yet.
         """
+        is_read = False
         try:
             async with aclosing(self._manifest.follow()) as versions:
                 async for raw in versions:
+                    is_read, self._is_unreadable = True, False
                     if not self._has_judged or raw != self._judged:
                         await self._consider(raw)
                         self._judged, self._has_judged = raw, True
                     self._health.beat(self.name, self._detail)
         except ConfigError as err:
+            # What has just been read counts, though no later change of it may be seen.
+            if not is_read:
+                self._keep_unread(err)
             raise ManifestUnreadableError(f"{err}; {_KEPT}") from err
+        except SvcError as err:
+            self._rights.go_without(f"{self._manifest.name} cannot be read now: {err}")
+            raise
+
+    def _keep_unread(self, err: ConfigError) -> None:
+        if not self._is_unreadable:
+            self._metrics.refused(MANIFEST_UNREADABLE)
+        # Judged anew when it can be read again, though it may be the same.
+        self._is_unreadable, self._has_judged = True, False
+        self._keep(str(err), err)
+        self._health.beat(self.name, self._detail)
 
     async def _consider(self, raw: bytes | None) -> None:
         if raw is None:
             log.warning("acl.missing", manifest=self._manifest.name)
-            self._keep(f"{self._manifest.name} is missing")
+            self._metrics.refused(MANIFEST_MISSING)
+            fatal = ConfigError(f"{self._manifest.name}: there is no ACL manifest")
+            self._keep(f"{self._manifest.name} is missing", fatal)
             return
         # Seconds for tens of thousands of entries, and messages must flow meanwhile.
-        judged = await asyncio.to_thread(acl_manifest.decode, raw, known=self._known)
+        judged = await asyncio.to_thread(judge_manifest, raw, self._known)
         if judged.acl is None:
             lines = _described(judged.errors, self._manifest.name)
             log.warning(
-                "acl.refused", errors=len(lines), reason=lines[0], problems=lines[:_MOST_REPORTED]
+                "acl.refused", errors=len(lines), reason=lines[0], problems=lines[:MOST_REPORTED]
             )
-            self._keep(f"refused, {len(lines)} errors, the first: {lines[0]}")
+            self._metrics.refused(MANIFEST_REFUSED)
+            why = f"refused, {len(lines)} errors, the first: {lines[0]}"
+            self._keep(why, ConfigError("\n".join(lines)))
             return
-        self._report_remarks(judged)
-        self._take_over(judged.acl)
-
-    def _keep(self, why: str) -> None:
-        self._is_kept = True
-        self._detail = f"{why}; {_KEPT}"
-
-    def _take_over(self, acl: Acl) -> None:
-        self._detail = f"services: {len(acl.services)}"
+        await self._rights.propose(judged.acl)
+        report_remarks(judged, self._manifest.name)
+        self._detail = f"services: {len(judged.acl.services)}"
         if self._is_kept:
             self._is_kept = False
             log.info("acl.recovered", manifest=self._manifest.name)
-        diff = diff_acls(self._source.stated, acl)
-        if diff.is_empty:
-            return
-        self._source.replace(acl)
-        log.info(
-            "acl.changed",
-            added=diff.services_added,
-            removed=diff.services_removed,
-            altered=_altered(diff),
-            granted=len(diff.granted),
-            withdrawn=len(diff.withdrawn),
-            topics_to_roll=len(diff.topics_to_roll),
-            bundles=diff.bundles,
-            nats_users=diff.nats_users,
-        )
 
-    def _report_remarks(self, judged: JudgedManifest) -> None:
-        warnings = judged.warnings
-        remarks = [(w, w.remark) for w in warnings[:_MOST_REPORTED] if w.remark is not None]
-        for warning, remark in remarks:
-            is_ignored = remark.severity is Severity.IGNORED
-            log.warning(
-                "acl.entry_ignored" if is_ignored else "acl.entry_doubtful",
-                of=remark.service,
-                entry=remark.entry or "*",
-                reason=remark.finding.reason,
-                place=f"{self._manifest.name}:{warning.line}:{warning.column}",
-            )
-        if len(warnings) > _MOST_REPORTED:
-            log.warning("acl.remarks_omitted", omitted=len(warnings) - _MOST_REPORTED)
-
-
-async def read_acl(manifest: AclManifest, *, known: Known) -> Acl:
-    """Return the ACL as it is now, to begin with; what it says in vain its follower reports.
-
-    Raises:
-        ConfigError: there is none, or it has mistakes: one line for each.
-        KubernetesError, AccessDeniedError: it cannot be read now.
-    """
-    async with aclosing(manifest.follow()) as versions:
-        raw = await anext(versions)
-    if raw is None:
-        raise ConfigError(f"{manifest.name}: there is no ACL manifest")
-    judged = await asyncio.to_thread(acl_manifest.decode, raw, known=known)
-    if judged.acl is None:
-        raise ConfigError("\n".join(_described(judged.errors, manifest.name)))
-    return judged.acl
+    def _keep(self, why: str, fatal: ConfigError) -> None:
+        self._is_kept = True
+        self._detail = f"{why}; {_KEPT}"
+        self._rights.go_without(why, fatal)
 
 
 def _described(problems: Iterable[Problem], name: str) -> list[str]:
     return [problem.described(name) for problem in problems]
 
 
-def _altered(diff: AclDiff) -> list[ServiceName]:
-    others = {*diff.services_added, *diff.services_removed}
-    return sorted({right.service for right in (*diff.granted, *diff.withdrawn)} - others)
+def judge_manifest(raw: bytes, known: Known) -> JudgedManifest:
+    """Return what ``raw`` says; it takes seconds for tens of thousands of entries."""
+    with collection_paused():
+        return acl_manifest.decode(raw, known=known)

@@ -1,5 +1,6 @@
 """Saying what is wanted: the signed desired state into OpenBao first, then onto NATS."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,7 @@ from svc_core.crypto import contexts
 from svc_core.domain.acl import Acl
 from svc_core.domain.desired import DesiredState, TopicGrant
 from svc_core.domain.identity import ServiceName
+from svc_core.domain.nats_accounts import streamed
 from svc_core.domain.subjects import CA_CERT, DESIRED_PATH, DURABLES, STREAMS
 from svc_core.errors import BusError, MalformedMessageError, StaleWriteError
 from svc_core.flows.statements import Author
@@ -27,19 +29,22 @@ from svc_core.wire.documents import SignedDocument
 log = structlog.get_logger()
 
 _LOOK_AGAIN_S: Final = 1.0
+_STORED_WITHIN_S: Final = 1.0
 
 
 def grants_of(acl: Acl) -> Mapping[ServiceName, TopicGrant]:
-    """Return the permissions as the desired state carries them."""
+    """Return the permissions as the desired state carries them: what NATS has to be told.
+
+    Every service has a user. Topics without a stream are granted by keys alone, and ten thousand
+    of them would not fit into the one document that everybody reads.
+    """
     return {
-        service: TopicGrant(tuple(sorted(p.publish)), tuple(sorted(p.subscribe)))
+        service: streamed(TopicGrant(tuple(sorted(p.publish)), tuple(sorted(p.subscribe))))
         for service, p in sorted(acl.services.items())
     }
 
 
-def desired_state(
-    journal: Journal, acls: AclSource, root_pem: str, around: Surroundings
-) -> DesiredState:
+def desired_state(journal: Journal, acls: AclSource, around: Surroundings) -> DesiredState:
     """Return what ``journal`` and the rights of now imply that everybody should trust and do."""
     active = journal.active
     if active is None:
@@ -49,12 +54,15 @@ def desired_state(
         profile=around.profile.name,
         active=active.name,
         issuers=tuple(i.as_trusted() for i in journal.trusted),
-        root_pem=root_pem,
+        root_pem=journal.roots.pem,
         grants=grants_of(acls.current),
         kicked_issuers=journal.kicked,
         made_at=around.clock.now(),
         revoked=tuple(sorted(acls.revoked)),
         audit=journal.stated,
+        cut_leaves=journal.cut_leaves,
+        fenced=journal.fenced,
+        trust_mode=journal.trust_mode,
     )
 
 
@@ -131,6 +139,10 @@ class Announcer:
                 self._around.health.beat(self.name, f"version {self._said_version}")
             except BusError as err:
                 self._around.health.fail(self.name, str(err))
+            except TimeoutError:
+                # It was heard live. While the stream has no leader it is not stored, and waiting
+                # for that would keep back what is newer.
+                self._around.health.fail(self.name, f"version {self._newest_version} is not stored")
             await self._wakeup.wait(_LOOK_AGAIN_S)
 
     async def _declare(self) -> None:
@@ -146,6 +158,7 @@ class Announcer:
             return
         document, version = self._newest, self._newest_version
         message_id = f"desired.{version}.{document.signature[:8].hex()}"
-        await self._bus.publish(CA_CERT, documents.encode(document), message_id=message_id)
+        async with asyncio.timeout(_STORED_WITHIN_S):
+            await self._bus.publish(CA_CERT, documents.encode(document), message_id=message_id)
         self._said_version = version
         log.info("desired.announced", version=version)

@@ -4,6 +4,7 @@ A notice only wakes: the service pulls, and what it gets proves itself. One that
 time to the next pull, so it is repeated only until the broker has taken it.
 """
 
+import asyncio
 from typing import Final
 
 import structlog
@@ -41,11 +42,17 @@ class BundleAnnouncer:
         self._owed: set[ServiceName] = set()
 
     async def run(self) -> None:
-        """Announce every change to those it affects, and after a start to all; for ever."""
+        """Announce every change to those it affects, and after a start to all; for ever.
+
+        Only as the holder of the lease; the first announcement of a new one is to all.
+        """
         while True:
             snapshot = self._keys.snapshot
-            if snapshot is not None:
-                self._owed.update(affected(self._said, snapshot))
+            if self._keys.ledgers.term is None:
+                self._said = None
+                self._around.health.beat(self.name, "standing by")
+            elif snapshot is not None:
+                self._owed.update(await asyncio.to_thread(affected, self._said, snapshot))
                 self._said = snapshot
                 await self._tell_safely(snapshot)
             await self._keys.issued.wait(_LOOK_AGAIN_S)

@@ -5,26 +5,27 @@ another replica has issued something since, so that no client ever sees versions
 """
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
-from cachetools import LRUCache, TTLCache
+from cachetools import TTLCache
 
 from services.metadata.domain.key_ledger import KeySnapshot
-from services.metadata.domain.key_rings import assemble_ring
 from services.metadata.flows.acl_following import AclSource
+from services.metadata.flows.bundle_assembling import BundleAssembler, encode_bundle
 from services.metadata.flows.instance_keys import InstanceKeys, RevokedError
 from services.metadata.flows.key_issuance import KeyIssuance
 from svc_core.crypto import contexts, sealing
 from svc_core.crypto.kdf import labelled_info
 from svc_core.domain.bundle import BundleRequest, ServiceBundle
-from svc_core.domain.identity import ServiceName
-from svc_core.domain.secrets import SecretBytes
-from svc_core.domain.subjects import BUNDLE_PULL, BUNDLE_WORKERS
+from svc_core.domain.identity import InstanceName, ServiceName
+from svc_core.domain.subjects import BUNDLE_PULL, BUNDLE_WORKERS, MAX_PAYLOAD
 from svc_core.errors import (
     FutureMessageError,
     PermissionDeniedError,
+    RejectedError,
     ReplayError,
     StaleMessageError,
     SvcError,
@@ -33,13 +34,32 @@ from svc_core.errors import (
 from svc_core.flows.statements import Author
 from svc_core.ports.bus import Bus
 from svc_core.runtime.surroundings import Surroundings
-from svc_core.wire import bundle_exchange, framing, service_bundle
+from svc_core.wire import bundle_exchange, framing
 from svc_core.wire.bundle_exchange import BundleReply
 
 log = structlog.get_logger()
 
 _REMEMBERED_NONCES: Final = 65_536
-_CACHED_PUBLICS: Final = 4096
+_LARGEST_REPLY: Final = MAX_PAYLOAD - 1024
+
+Pulled = Callable[[ServiceName, InstanceName], None]
+"""Told of each instance that pulled, once it has proved who it is."""
+
+
+class BundleTooLargeError(RejectedError):
+    """A bundle larger than the bus carries: it is to be read where it is stored."""
+
+    code = "bundle.too_large_to_send"
+    advice = "nothing to do: the instance reads its sealed bundle from OpenBao"
+
+
+@dataclass(frozen=True, slots=True)
+class ResponderTools:
+    """What answers are made with."""
+
+    author: Author
+    assembler: BundleAssembler
+    pulled: Pulled = lambda _service, _instance: None
 
 
 class BundleResponder:
@@ -53,21 +73,22 @@ class BundleResponder:
         keys: KeyIssuance,
         instances: InstanceKeys,
         acls: AclSource,
-        author: Author,
+        tools: ResponderTools,
         around: Surroundings,
     ) -> None:
         self._bus = bus
         self._keys = keys
+        self._assembler = tools.assembler
+        self._pulled = tools.pulled
         self._instances = instances
         self._acls = acls
-        self._author = author
+        self._author = tools.author
         self._around = around
         self._nonces: TTLCache[bytes, bool] = TTLCache(
             _REMEMBERED_NONCES,
             2 * around.profile.control_freshness.total_seconds(),
             timer=around.clock.monotonic,
         )
-        self._publics: LRUCache[tuple[str, bytes], bytes] = LRUCache(_CACHED_PUBLICS)
 
     async def run(self) -> None:
         """Answer for ever."""
@@ -97,15 +118,19 @@ class BundleResponder:
             raise ReplayError(f"{request.service}/{request.instance} asked this before")
         self._nonces[request.nonce] = True
         snapshot = await self._newest_snapshot(request)
-        bundle = await asyncio.to_thread(self._bundle, request, snapshot)
+        self._pulled(request.service, request.instance)
+        bundle = await asyncio.to_thread(self._assembler.assemble, request.service, snapshot)
         reply = await asyncio.to_thread(self._sealed, request, bundle)
         signature = await self._author.sign_bytes(
             bundle_exchange.reply_signing_input(reply), context=contexts.BUNDLE_REPLY
         )
+        raw = bundle_exchange.encode_reply(replace(reply, signature=signature))
+        if len(raw) > _LARGEST_REPLY:
+            raise BundleTooLargeError(f"the bundle of {request.service} takes {len(raw)} bytes")
         log.info(
             "bundle.served", to=f"{request.service}/{request.instance}", version=bundle.version
         )
-        return bundle_exchange.encode_reply(replace(reply, signature=signature))
+        return raw
 
     def _check_allowed(self, request: BundleRequest, revoked: frozenset[ServiceName]) -> None:
         if request.service in revoked:
@@ -118,10 +143,12 @@ class BundleResponder:
         self._check_allowed(request, ledger.revoked)
         if f"{request.service}/{request.instance}" in ledger.refused:
             raise RevokedError(f"{request.service}/{request.instance} was revoked for good")
-        snapshot = self._keys.snapshot
-        if snapshot is None:
+        if ledger.newest < 0:
             raise UnknownKeyError("no keys have been issued yet")
-        return snapshot if snapshot.ledger == ledger else await self._keys.catch_up()
+        snapshot = self._keys.snapshot
+        if snapshot is None or snapshot.ledger != ledger:
+            return await self._keys.catch_up()
+        return snapshot
 
     def _check_fresh(self, request: BundleRequest) -> None:
         age = self._around.clock.now() - request.sent_at
@@ -129,30 +156,6 @@ class BundleResponder:
             raise StaleMessageError(f"the request is {age.total_seconds():.0f} s old")
         if -age > self._around.profile.skew:
             raise FutureMessageError("the request was made in the future")
-
-    def _bundle(self, request: BundleRequest, snapshot: KeySnapshot) -> ServiceBundle:
-        schedule = self._around.profile.keys
-        newest = snapshot.generations[-1].epoch
-        return ServiceBundle(
-            service=request.service,
-            version=snapshot.version,
-            key_epoch=newest.number,
-            profile=self._around.profile.name,
-            created_at=self._around.clock.now(),
-            expires_at=schedule.expires(newest),
-            ring=assemble_ring(
-                request.service, snapshot.acl, snapshot.generations, schedule, self._public_of
-            ),
-        )
-
-    def _public_of(self, algorithm: str, seed: SecretBytes) -> bytes:
-        # Keyed by the seed itself: it never leaves this process's memory either way.
-        key = algorithm, seed.reveal()
-        public = self._publics.get(key)
-        if public is None:
-            public = self._around.crypto.messages.signer(seed, algorithm=algorithm).public
-            self._publics[key] = public
-        return public
 
     def _sealed(self, request: BundleRequest, bundle: ServiceBundle) -> BundleReply:
         encapsulation, secret = self._around.crypto.exchange.encapsulate(request.kem_public)
@@ -167,7 +170,7 @@ class BundleResponder:
         )
         sealed = sealing.seal(
             secret,
-            service_bundle.encode(bundle),
+            encode_bundle(bundle),
             info=labelled_info(
                 contexts.SEAL_BUNDLE, request.service.encode(), request.instance.encode()
             ),

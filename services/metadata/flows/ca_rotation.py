@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from services.metadata.domain.audit import Note
+from services.metadata.domain.ca_recovery import go_back
 from services.metadata.domain.ca_rotation import SilencePolicy, next_deadline, plan
 from services.metadata.domain.fleet import Fleet
 from services.metadata.domain.journal import Journal
@@ -21,6 +22,7 @@ from services.metadata.flows.announcing import Announcer, desired_state
 from services.metadata.flows.audit_keeping import AuditLog
 from services.metadata.flows.fleet_watching import FleetWatch
 from services.metadata.flows.journal_keeping import JournalKeeper
+from services.metadata.flows.root_keeping import RootKeeper
 from services.metadata.flows.rotation_metrics import IssuanceMetrics
 from services.metadata.flows.step_taking import CanaryProof, StepTaker, StepTools
 from services.metadata.ports import IssuerMint
@@ -35,6 +37,7 @@ Change = Callable[[Journal], tuple[Journal, Note]]
 
 _LOOK_CLOSELY_S: Final = 0.1
 _LOOK_AGAIN_S: Final = 1.0
+_STORE_AGAIN_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class RotationTools:
     announcer: Announcer
     proof: CanaryProof
     audit: AuditLog
+    roots: RootKeeper
     when_silent: SilencePolicy = SilencePolicy.QUORUM
 
 
@@ -65,7 +69,7 @@ class CaRotator:
         self, tools: RotationTools, acls: AclSource, around: Surroundings, metrics: IssuanceMetrics
     ) -> None:
         self._keeper = tools.keeper
-        self._mint = tools.mint
+        self._roots = tools.roots
         self._fleet = tools.fleet
         self._announcer = tools.announcer
         self._when_silent = tools.when_silent
@@ -74,25 +78,47 @@ class CaRotator:
         self._acls = acls
         self._around = around
         self._metrics = metrics
-        self._root_pem = ""
         self._stored_version = -1
+        self._is_read = False
         self._held = ""
         self._orders: list[_Order] = []
+        self.fleet = Fleet(())
+        """Who was known to be live at the last look; there may be others."""
         self.hinted = Wakeup()
         """Set to look at once."""
 
+    @property
+    def journal(self) -> Journal:
+        """The journal as of the last look."""
+        return self._keeper.journal
+
+    @property
+    def is_holder(self) -> bool:
+        """Whether this process decides."""
+        return self._keeper.is_holder
+
+    @property
+    def held(self) -> str:
+        """What the last look had to wait for; empty when nothing."""
+        return self._held
+
     async def run(self) -> None:
         """Reconcile for ever, as long as this process holds the lease; else watch the lease."""
-        self._root_pem = await self._mint.fetch_root()
-        await self._keeper.load()
-        await self._acls.settled()
+        self._is_read = False
         while True:
-            if await self._may_act():
-                moved = await self._reconcile()
-                self._around.health.beat(self.name, self._held)
-                if moved:
+            try:
+                if await self._look():
                     continue
-            await self.hinted.wait(self._pause_s())
+                pause_s = self._pause_s()
+            except SecretStoreError as err:
+                # Asked again at this loop's own pace, so that it goes on soon after the return.
+                # What was being written may be there or not: all is read again.
+                self._is_read = False
+                self._metrics.failed.inc()
+                self._note_held(str(err))
+                self._around.health.fail(self.name, str(err))
+                pause_s = _STORE_AGAIN_S
+            await self.hinted.wait(pause_s)
 
     async def order(self, change: Change) -> None:
         """Have ``change`` applied to the journal between two looks, and wait until it is.
@@ -106,37 +132,46 @@ class CaRotator:
         self.hinted.set()
         await order.done
 
+    async def _look(self) -> bool:
+        """Look once and return whether something was done, so that there may be more to do."""
+        if not self._is_read:
+            await self._keeper.load()
+            await self._acls.settled()
+            self._is_read = True
+        if not await self._keeper.hold():
+            self._stand_by()
+            return False
+        moved = await self._reconcile()
+        self._around.health.beat(self.name, self._held)
+        return moved
+
     async def _reconcile(self) -> bool:
+        await self._roots.settle()
         await self._follow_orders()
         await self._follow_acl()
         await self._store_desired()
         fleet = await self._fleet.observe() or Fleet(())
-        now = self._around.clock.now()
-        step = plan(self._keeper.journal, fleet, now, self._around.profile, self._when_silent)
+        self.fleet = self._fleet.heard()
+        now, profile = self._around.clock.now(), self._around.profile
+        # One failure is enough to go back, whoever else cannot be read.
+        undo = go_back(self._keeper.journal, self._fleet.heard(), now, profile)
+        if undo is None and await self._roots.step(fleet):
+            await self._store_desired()
+            return True
+        step = undo or plan(self._keeper.journal, fleet, now, profile, self._when_silent)
         if step is None or isinstance(step, Hold):
-            self._note_held(step.reason if step else "")
+            self._note_held(step.reason if step else self._roots.held)
             return False
         try:
-            refused = await self._taker.take(step, self._root_pem)
+            refused = await self._taker.take(step)
+        except SecretStoreError:
+            raise
         except SvcError:
             self._metrics.failed.inc()
             raise
-        self._note_held(refused)
+        self._note_held(refused or self._roots.held)
         await self._store_desired()
         return not refused
-
-    async def _may_act(self) -> bool:
-        try:
-            is_holder = await self._keeper.hold()
-        except SecretStoreError as err:
-            # Asked again at this loop's own pace, so that it goes on soon after the return.
-            self._metrics.failed.inc()
-            self._note_held(str(err))
-            self._around.health.fail(self.name, str(err))
-            return False
-        if not is_holder:
-            self._stand_by()
-        return is_holder
 
     def _stand_by(self) -> None:
         holder = self._keeper.journal.lease.holder
@@ -175,7 +210,7 @@ class CaRotator:
         journal = self._keeper.journal
         if journal.active is None or journal.version <= self._stored_version:
             return
-        state = desired_state(journal, self._acls, self._root_pem, self._around)
+        state = desired_state(journal, self._acls, self._around)
         await self._announcer.store(state)
         self._stored_version = state.version
 

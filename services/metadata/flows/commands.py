@@ -1,14 +1,14 @@
 """Carrying out the operator's commands: verified, each once, and written down before and after.
 
-What is begun is written first; so after a crash it is found again and taken up, by this replica or
-by another one when the first has been silent for too long. Every kind of command can be begun again
-without harm. The store is asked, so commands work while NATS does not.
+Only the holder of the lease takes them, since most of what is ordered only the holder may do. What
+is begun is written first; so after a crash it is found again and taken up, by whoever holds the
+lease then. Every kind of command can be begun again without harm. The store is asked, so commands
+work while NATS does not.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any, Final
 
 import structlog
@@ -34,13 +34,14 @@ from svc_core.wire import documents, operator_command
 log = structlog.get_logger()
 
 _LOOK_AGAIN_S: Final = 0.5
-_ABANDONED_AFTER: Final = timedelta(seconds=30)
 
 Outcome = Mapping[str, Any]
 Progress = Callable[[Outcome], Awaitable[None]]
 """Write down what has happened so far, for the operator who waits."""
 CarryOut = Callable[[OperatorCommand, Progress], Awaitable[Outcome]]
 """Do what the command asks and return what happened; beginning again must do no harm."""
+IsHolder = Callable[[], bool]
+"""Says whether this process holds the lease now."""
 
 
 class CommandFollower:
@@ -54,6 +55,7 @@ class CommandFollower:
         operator: Statements,
         kinds: Mapping[str, CarryOut],
         instance: str,
+        is_holder: IsHolder,
         around: Surroundings,
     ) -> None:
         """Prepare the loop.
@@ -63,24 +65,33 @@ class CommandFollower:
             operator: verifies the signer `OPERATOR_SIGNER` and nobody else.
             kinds: how each kind is carried out.
             instance: of the authority, as results name it.
+            is_holder: whether to take commands now.
             around: clock and profile.
         """
         self._store = store
         self._operator = operator
         self._kinds = kinds
         self._instance = instance
+        self._is_holder = is_holder
         self._around = around
         self._settled: set[str] = set()
         self._versions: dict[str, int] = {}
 
     async def run(self) -> None:
-        """Look twice a second; for ever."""
+        """Look twice a second while this process holds the lease; for ever."""
         while True:
-            for name in sorted(await self._store.fetch_names(COMMANDS_PATH)):
-                if name not in self._settled and not name.endswith("/"):
-                    await self._consider(name)
+            if self._is_holder():
+                await self._look()
             self._around.health.beat(self.name)
             await asyncio.sleep(_LOOK_AGAIN_S)
+
+    async def _look(self) -> None:
+        names = await self._store.fetch_names(COMMANDS_PATH)
+        self._settled.intersection_update(names)
+        for name in sorted(names):
+            # Asked before each: the lease may be lost while one is carried out.
+            if name not in self._settled and not name.endswith("/") and self._is_holder():
+                await self._consider(name)
 
     async def _consider(self, name: str) -> None:
         stored = await self._store.fetch(f"{RESULTS_PATH}/{name}")
@@ -89,8 +100,6 @@ class CommandFollower:
             earlier = None if stored is None else operator_command.decode_result(stored.data)
             if earlier is not None and earlier.state is not CommandState.BEGUN:
                 self._settle(name)
-                return
-            if earlier is not None and not self._may_take_up(earlier):
                 return
             command = await self._verified(name)
             if earlier is None:
@@ -105,7 +114,7 @@ class CommandFollower:
             await self._write(replace(refusal, code=err.code, reason=str(err)))
             self._settle(name)
         except StaleWriteError:
-            # Another replica has it.
+            # Another replica has the lease by now, and takes it up.
             log.debug("command.taken", command=name)
 
     async def _carry_out(self, command: OperatorCommand, earlier: CommandResult | None) -> None:
@@ -137,10 +146,6 @@ class CommandFollower:
         except RejectedError as err:
             raise CommandUnsignedError(f"command {name} is not the operator's") from err
         return operator_command.decode(body)
-
-    def _may_take_up(self, earlier: CommandResult) -> bool:
-        silent = self._around.clock.now() - earlier.updated_at
-        return earlier.by == self._instance or silent > _ABANDONED_AFTER
 
     def _result(self, name: str, state: CommandState) -> CommandResult:
         return CommandResult(name, state, self._instance, self._around.clock.now())

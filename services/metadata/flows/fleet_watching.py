@@ -1,15 +1,28 @@
-"""Reading every live instance's signed status; one that its key did not sign does not count."""
+"""Reading every live instance's signed status; one that its key did not sign does not count.
+
+What JetStream keeps is read at every look. What instances say is also heard as they say it: while a
+frozen server leads the stream, or is asked for a copy of it, that is all there is for seconds, and
+a server that fails must be known by then.
+"""
 
 import asyncio
+from collections import deque
+from typing import Final
 
 import structlog
 
 from services.metadata.domain.fleet import Fleet
 from services.metadata.flows.instance_keys import InstanceKeys
 from svc_core.crypto import contexts
-from svc_core.domain.identity import instance_name, service_name
+from svc_core.domain.identity import (
+    InstanceName,
+    ServiceName,
+    Subject,
+    instance_name,
+    service_name,
+)
 from svc_core.domain.status import InstanceStatus
-from svc_core.domain.subjects import STATUS_BUCKET, STATUS_STREAM
+from svc_core.domain.subjects import STATUS_BUCKET, STATUS_STREAM, status_key
 from svc_core.errors import BusError, IdentityError, RejectedError
 from svc_core.ports.bus import Bus, StoredMessage
 from svc_core.runtime.surroundings import Surroundings
@@ -17,6 +30,13 @@ from svc_core.wire import documents
 from svc_core.wire import status as status_wire
 
 log = structlog.get_logger()
+
+STATUSES: Final = Subject(f"$KV.{STATUS_BUCKET}.>")
+_ANSWERS_WITHIN_S: Final = 1.0
+_MOST_HEARD: Final = 1024
+"""Statuses between two looks; of more than that the oldest are read from the stream."""
+_REMEMBERED: Final = 3
+"""Verified statuses of one instance: of what is heard, and of what replicas still have."""
 
 
 class FleetWatch:
@@ -26,35 +46,72 @@ class FleetWatch:
         self._bus = bus
         self._instances = instances
         self._around = around
-        self._verified: dict[str, tuple[bytes, InstanceStatus]] = {}
+        self._verified: dict[str, deque[tuple[bytes, InstanceStatus]]] = {}
         self._refused: set[str] = set()
+        self._heard: deque[bytes] = deque(maxlen=_MOST_HEARD)
+        self._newest: dict[str, InstanceStatus] = {}
+
+    def hear(self, payload: bytes) -> None:
+        """Take what an instance has just said into account at the next look."""
+        self._heard.append(payload)
 
     async def observe(self) -> Fleet | None:
-        """Return the live instances, or None while NATS cannot be asked."""
+        """Return the live instances, or None while nobody can say that these are all."""
         try:
-            stored = await self._bus.fetch_last_matching(STATUS_STREAM, f"$KV.{STATUS_BUCKET}.>")
-        except BusError:
+            async with asyncio.timeout(_ANSWERS_WITHIN_S):
+                stored = await self._bus.fetch_last_matching(STATUS_STREAM, STATUSES)
+        except (BusError, TimeoutError):
+            await self._listen_in()
             return None
-        statuses = [await self._status(message) for message in stored]
-        return Fleet([s for s in statuses if s is not None and self._is_live(s)])
+        for message in stored:
+            await self._consider(message)
+        await self._listen_in()
+        return self.heard()
+
+    def heard(self) -> Fleet:
+        """Return the live instances that are known; there may be others."""
+        self._newest = {k: s for k, s in self._newest.items() if self._is_live(s)}
+        return Fleet(list(self._newest.values()))
+
+    async def _listen_in(self) -> None:
+        while self._heard:
+            payload = self._heard.popleft()
+            try:
+                signer = documents.decode(payload).signer
+            except RejectedError:
+                # Who stored it is refused by name when it is read from there.
+                continue
+            service, _, instance = signer.partition("/")
+            subject = status_key(ServiceName(service), InstanceName(instance))
+            await self._consider(StoredMessage(subject, payload, 0))
+
+    async def _consider(self, message: StoredMessage) -> None:
+        status = await self._status(message)
+        known = self._newest.get(message.subject)
+        if status is not None and (known is None or status.sent_at >= known.sent_at):
+            self._newest[message.subject] = status
 
     def _is_live(self, status: InstanceStatus) -> bool:
         now, profile = self._around.clock.now(), self._around.profile
         # A clock far ahead would keep an instance alive long after its death.
         is_possible = status.sent_at - now <= profile.skew
-        return is_possible and status.is_live(now, within=profile.liveness)
+        # What it said before it was revoked is remembered, and does not count either.
+        is_refused = self._instances.is_refused(status.service, status.instance)
+        return is_possible and not is_refused and status.is_live(now, within=profile.liveness)
 
     async def _status(self, message: StoredMessage) -> InstanceStatus | None:
-        known = self._verified.get(message.subject)
-        if known is not None and known[0] == message.payload:
-            return known[1]
+        remembered = self._verified.get(message.subject, ())
+        for payload, known in remembered:
+            if payload == message.payload:
+                return known
         try:
             status = await self._verify(message)
         except RejectedError as err:
             self._report(message.subject, err)
             return None
         self._refused.discard(message.subject)
-        self._verified[message.subject] = (message.payload, status)
+        own = self._verified.setdefault(message.subject, deque(maxlen=_REMEMBERED))
+        own.append((message.payload, status))
         return status
 
     async def _verify(self, message: StoredMessage) -> InstanceStatus:
@@ -76,6 +133,20 @@ class FleetWatch:
         if subject not in self._refused:
             self._refused.add(subject)
             log.warning("status.refused", subject=subject, code=err.code, reason=str(err))
+
+
+class StatusListener:
+    """The loop that hears what instances say of themselves as they say it."""
+
+    name: Final = "status_listening"
+
+    def __init__(self, bus: Bus, fleet: FleetWatch) -> None:
+        self._bus = bus
+        self._fleet = fleet
+
+    async def run(self) -> None:
+        """Listen for ever."""
+        await self._bus.listen(STATUSES, self._fleet.hear)
 
 
 def _named(subject: str) -> tuple[str, str]:

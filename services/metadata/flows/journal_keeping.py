@@ -20,6 +20,7 @@ from svc_core.domain.subjects import JOURNAL_PATH
 from svc_core.errors import StaleWriteError
 from svc_core.ports.secret_store import SecretStore
 from svc_core.ports.time import Clock
+from svc_core.runtime.wakeup import Wakeup
 
 log = structlog.get_logger()
 
@@ -39,6 +40,7 @@ class JournalKeeper:
         self._lease = LeaseView(holder, times)
         self._stored_version = _NEVER_READ
         self._journal = Journal()
+        self._waiting: list[Wakeup] = []
 
     @property
     def journal(self) -> Journal:
@@ -49,6 +51,20 @@ class JournalKeeper:
     def is_holder(self) -> bool:
         """Whether this process held the lease when it last looked."""
         return self._lease.is_mine(self._journal)
+
+    @property
+    def term(self) -> int | None:
+        """Term of the lease that this process holds; None when it may be somebody else's.
+
+        Also None when it has not proved for long that it holds it, as after having been frozen.
+        """
+        if not self.is_holder or self._lease.is_doubtful(self._clock.monotonic()):
+            return None
+        return self._journal.lease.term
+
+    def wake(self, *waiting: Wakeup) -> None:
+        """Set these whenever this process has taken the lease."""
+        self._waiting += waiting
 
     async def load(self) -> Journal:
         """Read the journal again."""
@@ -113,6 +129,8 @@ class JournalKeeper:
             term=taken.lease.term,
             former_holder=former.holder,
         )
+        for wakeup in self._waiting:
+            wakeup.set()
         return True
 
     async def _append(self, note: Note) -> AuditHead:

@@ -2,16 +2,20 @@
 
 Revoking is one entry in the ledger. From it follows everything else: the rights without the
 service, hence the desired state without its user and the servers' reload, other topic keys, and
-bundles without its verify keys. What does not follow is ended here: its way into OpenBao.
+bundles without its verify keys. What does not follow is ended here: its way into OpenBao, and the
+bundles that lie there for it.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from services.metadata.domain.bundle_recipients import keyed_services
 from services.metadata.domain.key_ledger import KeyLedger, KeySnapshot
 from services.metadata.flows.access_ending import AccessEnding
 from services.metadata.flows.adoption import Adoption
+from services.metadata.flows.bundle_keeping import BundleKeeper
 from services.metadata.flows.commands import CarryOut, Outcome, Progress
 from services.metadata.flows.instance_keys import InstanceKeys
 from services.metadata.flows.key_issuance import KeyIssuance
@@ -26,12 +30,24 @@ from svc_core.domain.operator_command import (
     CommandUnknownError,
     OperatorCommand,
 )
-from svc_core.domain.subjects import is_data_topic
 
 IRREVOCABLE: Final = {
     METADATA: "it is the authority itself: take its identity out of the operator-signed list",
     WATCHER: "it makes the servers follow: replace its credentials and restart it instead",
 }
+
+
+_MOST_NAMED: Final = 200
+"""Topics whose keys the outcome of an order names."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTools:
+    """What orders are carried out with besides the keys."""
+
+    access: AccessEnding
+    bundles: BundleKeeper
+    adoption: Adoption
 
 
 class KeyOrders:
@@ -42,15 +58,15 @@ class KeyOrders:
         ledgers: LedgerKeeper,
         keys: KeyIssuance,
         instances: InstanceKeys,
-        access: AccessEnding,
-        adoption: Adoption,
+        tools: OrderTools,
         known: frozenset[ServiceName],
     ) -> None:
         self._ledgers = ledgers
         self._keys = keys
         self._instances = instances
-        self._access = access
-        self._adoption = adoption
+        self._access = tools.access
+        self._bundles = tools.bundles
+        self._adoption = tools.adoption
         self._known = known
 
     @property
@@ -87,6 +103,7 @@ class KeyOrders:
             "identities_refused": sorted(n for n in ledger.refused if _is_of(n, service)),
         }
         await progress(outcome)
+        outcome["bundles_removed"] = await self._bundles.withdraw(service)
         ended = await self._access.end(service)
         outcome |= {"secret_ids_destroyed": ended.secret_ids, "tokens_revoked": ended.tokens}
         await progress(outcome)
@@ -120,20 +137,24 @@ class KeyOrders:
         raise CommandUnknownError(f"{name or 'nothing'} is no service of this deployment")
 
     def _issued(self, snapshot: KeySnapshot) -> dict[str, object]:
-        """Return the version, and the key that seals each topic in every epoch from now on."""
+        """Return the version, and the key that seals each topic in every epoch from now on.
+
+        Of more topics than anybody reads only the first are named: the outcome is one entry of the
+        store.
+        """
         sealing: dict[str, list[str]] = {}
+        omitted = 0
         for generation in self._keys.sealing:
-            for topic, keys in sorted(generation.topics.items()):
-                newest = topic_key_id(topic, generation.epoch, generation=len(keys) - 1)
+            counts = sorted(generation.counts.items())
+            omitted = max(omitted, len(counts) - _MOST_NAMED)
+            for topic, count in counts[:_MOST_NAMED]:
+                newest = topic_key_id(topic, generation.epoch, generation=count - 1)
                 sealing.setdefault(topic, []).append(newest)
-        return {"bundle_version": snapshot.version, "topic_keys": sealing}
+        outcome: dict[str, object] = {"bundle_version": snapshot.version, "topic_keys": sealing}
+        return outcome | ({"topics_omitted": omitted} if omitted else {})
 
     async def _adopted(self, snapshot: KeySnapshot) -> Outcome:
-        services = [
-            service
-            for service, permissions in snapshot.acl.services.items()
-            if any(map(is_data_topic, permissions.topics))
-        ]
+        services = keyed_services(snapshot.acl)
         adopters = await self._adoption.of_bundles(snapshot.version, services)
         return {"adoption": adopters.as_document()}
 

@@ -76,19 +76,20 @@ class StepTaker:
             steps.Kick: self._kick,
             steps.Retire: self._retire,
             steps.GoBack: self._go_back,
+            steps.Unfence: self._unfence,
             steps.Silence: self._silence,
             steps.Withdraw: self._withdraw,
             steps.Remove: self._remove,
         }
 
-    async def take(self, step: Step, root_pem: str) -> str:
+    async def take(self, step: Step) -> str:
         """Take ``step``; return why it was not taken, empty when it was.
 
         Raises:
             SvcError: it was not taken, or it is not known whether; look again.
         """
         if isinstance(step, steps.Activate):
-            return await self._activate(step, root_pem)
+            return await self._activate(step)
         await self._takers[type(step)](step)
         return ""
 
@@ -103,7 +104,7 @@ class StepTaker:
 
     async def _mint_issuer(self, step: steps.Mint) -> None:
         began = self._around.clock.monotonic()
-        minted = await self._mint.mint(step.name)
+        minted = await self._mint.mint(step.name, self._keeper.journal.issuer(step.name).root)
         now = self._around.clock.now()
         journal = self._keeper.journal.staged(
             step.name,
@@ -118,6 +119,7 @@ class StepTaker:
             step.name,
             version=journal.version,
             not_after=minted.not_after.isoformat(),
+            root=journal.issuer(step.name).root,
         )
         elapsed = self._around.clock.monotonic() - began
         self._metrics.generation.observe(elapsed)
@@ -131,15 +133,15 @@ class StepTaker:
         self._trust_took[step.name] = took
         log.info("issuer.trusted", issuer=step.name, elapsed_ms=round(took * 1000, 1))
 
-    async def _activate(self, step: steps.Activate, root_pem: str) -> str:
+    async def _activate(self, step: steps.Activate) -> str:
         journal = self._keeper.journal
         if step.proven:
             # The acknowledgements were just recounted; now every server has to show it itself.
-            state = desired_state(journal, self._acls, root_pem, self._around)
+            state = desired_state(journal, self._acls, self._around)
             failures = await self._proof.prove(state, step.name)
             if failures:
                 return f"canary of {step.name} refused: {'; '.join(failures)}"
-        activated = journal.activated(step.name, now=self._around.clock.now())
+        activated = journal.activated(step.name, now=self._around.clock.now(), cut=step.cut)
         former = journal.active.name if journal.active is not None else ""
         await self._write(
             activated,
@@ -148,19 +150,26 @@ class StepTaker:
             version=activated.version,
             proven=step.proven,
             former=former,
+            **({"cut": ", ".join(sorted({c.service for c in step.cut}))} if step.cut else {}),
         )
         self._metrics.current_epoch.set(journal.issuer(step.name).epoch)
-        log.info("issuer.activated", issuer=step.name, proven=step.proven)
+        log.info("issuer.activated", issuer=step.name, proven=step.proven, cut=len(step.cut))
         return ""
 
     async def _go_back(self, step: steps.GoBack) -> None:
         journal, now = self._keeper.journal, self._around.clock.now()
         epoch = self._around.profile.ca.current(now).number
-        back = journal.went_back(step.name, now=now, epoch=epoch)
+        back = journal.went_back(step.name, now=now, epoch=epoch, fenced=step.fenced)
         failed = journal.active.name if journal.active is not None else ""
         resume = back.setback.resume
         await self._write(
-            back, "issuer.went_back", step.name, failed=failed, reason=step.reason, resume=resume
+            back,
+            "issuer.went_back",
+            step.name,
+            failed=failed,
+            reason=step.reason,
+            resume=resume,
+            fenced=", ".join(step.fenced),
         )
         self._metrics.current_epoch.set(back.issuer(step.name).epoch)
         log.error(
@@ -169,7 +178,14 @@ class StepTaker:
             failed=failed,
             reason=step.reason,
             resume_epoch=resume,
+            fenced=list(step.fenced),
         )
+
+    async def _unfence(self, step: steps.Unfence) -> None:
+        journal = self._keeper.journal.unfenced(step.servers)
+        names = ", ".join(step.servers)
+        await self._write(journal, "servers.unfenced", names, version=journal.version)
+        log.info("servers.unfenced", servers=list(step.servers))
 
     async def _mark_drained(self, step: steps.MarkDrained) -> None:
         journal, now = self._keeper.journal, self._around.clock.now()

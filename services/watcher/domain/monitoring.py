@@ -33,6 +33,11 @@ class LiveConnection:
     fingerprints: tuple[str, ...]
     """SHA-256 of each certificate the client sent, lower-case hex; leaf first."""
 
+    @property
+    def leaf(self) -> str:
+        """The first of them; empty without a certificate."""
+        return self.fingerprints[0] if self.fingerprints else ""
+
 
 def read_varz(raw: bytes) -> ServerFacts:
     """Return the facts in a VARZ answer, or raise `MalformedMessageError`."""

@@ -30,7 +30,7 @@ def server_files(
     repeats in its monitoring: so it says itself which set it has loaded.
     """
     files = {
-        "ca.pem": desired.trust_pem.encode(),
+        "ca.pem": desired.server_trust_pem.encode(),
         "route-ca.pem": desired.route_trust_pem.encode(),
         "accounts.conf": render_accounts(desired.grants, deployment).encode(),
         "server.pem": certificates.server.chain_pem.encode(),
@@ -43,7 +43,7 @@ def server_files(
 
 
 def trust_files(desired: DesiredState) -> Mapping[str, bytes]:
-    """Return the trust directory that clients and operators read."""
+    """Return the trust directory that clients and operators read: issuers and roots, apart."""
     return {"ca.pem": desired.trust_pem.encode(), "root.pem": desired.root_pem.encode()}
 
 

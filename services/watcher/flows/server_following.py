@@ -20,10 +20,19 @@ from services.watcher.flows.server_keeping import (
     ServerKeeper,
 )
 from services.watcher.ports import FileTarget, OperatorEvents, SystemAccount
+from svc_core.crypto.certificates import check_chain
 from svc_core.domain.desired import DesiredState
 from svc_core.domain.status import ServerStatus
 from svc_core.domain.tls import TlsMaterial
-from svc_core.errors import AccessDeniedError, BusError, RejectedError, SvcError
+from svc_core.errors import (
+    AccessDeniedError,
+    BusError,
+    RejectedError,
+    SecretStoreError,
+    SvcError,
+    TlsMaterialError,
+    UntrustedAnswerError,
+)
 from svc_core.flows.desired_reading import DesiredReader
 from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec
 from svc_core.runtime.backoff import Backoff
@@ -105,24 +114,30 @@ class ServerFollower:
                 self._reader.read_hinted(above=version) if hinted else self._reader.read()
             )
             version = desired.version if desired is not None else 0
-            healthy = desired is not None and await self._follow(desired)
+            healthy = desired is not None and await self._follow_patiently(desired)
             if healthy:
                 self._around.health.beat(self.name)
                 self._delays = iter(self.pace)
             pause = _LOOK_AGAIN if healthy else next(self._delays)
             hinted = await self.hinted.wait(pause.total_seconds())
 
+    async def _follow_patiently(self, desired: DesiredState) -> bool:
+        """Follow; while OpenBao is away, ask again at this loop's own pace."""
+        try:
+            return await self._follow(desired)
+        except* SecretStoreError as errors:
+            self._around.health.fail(self.name, str(errors.exceptions[0]))
+        return False
+
     async def _follow(self, desired: DesiredState) -> bool:
         await self._publish_trust(desired)
         canary = await self._canaries.of_newest(desired)
         look = _Look(desired, canary, await self._facts())
-        before, began = self.servers, self._around.clock.monotonic()
+        began = self._around.clock.monotonic()
         async with asyncio.TaskGroup() as tasks:
             for group in self._groups:
                 tasks.create_task(self._keep_group(group, look, tasks))
         self._note(look.reloaded, self._around.clock.monotonic() - began)
-        if self.servers != before:
-            self.acknowledged.set()
         if look.failures:
             # Only now, since the other servers are none the worse for it.
             raise ExceptionGroup("some material could not be kept", look.failures)
@@ -140,9 +155,12 @@ class ServerFollower:
     async def _keep(self, keeper: ServerKeeper, material: PublishedMaterial, look: _Look) -> None:
         if self._propagation.begin(keeper.name, material.digest):
             self._delays = iter(self.pace)
-        facts = look.facts.get(keeper.name)
-        if await keeper.keep(look.desired, material, look.canary, facts):
+        before = keeper.status
+        if await keeper.keep(look.desired, material, look.canary, look.facts):
             look.reloaded.append(keeper)
+        if keeper.status != before:
+            # Said at once: another server may take seconds to show that it does not answer.
+            self.acknowledged.set()
 
     def _note(self, reloaded: Sequence[ServerKeeper], took_s: float) -> None:
         for keeper in self._keepers:
@@ -178,10 +196,19 @@ class ServerFollower:
         return False
 
     async def _publish_trust(self, desired: DesiredState) -> None:
+        self._check_chain(desired)
         files = trust_files(desired)
         if await self._trust.fetch(tuple(files)) != files:
             await self._trust.publish(files)
             log.info("trust.published", version=desired.version)
+
+    def _check_chain(self, desired: DesiredState) -> None:
+        now = self._around.clock.now()
+        try:
+            for trust_pem in (desired.trust_pem, desired.route_trust_pem):
+                check_chain(trust_pem, desired.anchor_pem, now=now)
+        except TlsMaterialError as err:
+            raise UntrustedAnswerError(f"servers must not be told to trust it: {err}") from err
 
     async def _facts(self) -> Mapping[str, ServerFacts]:
         try:

@@ -5,10 +5,17 @@ error in the reply, the digest of the published set in the server's own tags, an
 a leaf of the newest trusted issuer: a truncated trust file is accepted silently, so nothing less
 proves it. Whoever else makes a server load its files may have made it load others: then it is
 reloaded, whatever its tags say.
+
+Not every error is a failure that somebody should act upon. One that the server states, or shows in
+a handshake right after it answered, is. One that does not answer is, once it has been silent for
+longer than an answer takes while others did answer. One that does not run will load what is there
+when it starts, and files that are on their way will arrive.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum
 from typing import Final
 
 import structlog
@@ -29,6 +36,16 @@ NOT_RUNNING: Final = "not running"
 NOT_LOADED: Final = "reloaded, but not with what was published"
 """The server is well; what was published has not reached it yet."""
 NOT_CONFIRMED: Final = "asked to reload, but does not say what it runs with"
+SILENCE_S: Final = 3.0
+"""How long a server may not answer, while others do, before it has failed."""
+
+
+class Fault(Enum):
+    """What kind of error it is."""
+
+    REFUSED = "the server says or shows that it does not do it"
+    UNANSWERED = "nobody knows what the server did"
+    PENDING = "it may still come"
 
 
 @dataclass(slots=True)
@@ -50,10 +67,15 @@ class _Running:
     version: int = 0
     issuer: str = ""
     error: str = "not verified yet"
+    failed_at: int = 0
 
 
 class _NotReloadedError(Exception):
     """Why a server does not run with what was published."""
+
+    def __init__(self, reason: str, fault: Fault) -> None:
+        super().__init__(reason)
+        self.fault = fault
 
 
 @dataclass(slots=True)
@@ -65,54 +87,78 @@ class ServerKeeper:
     tools: ServerTools
     around: Surroundings
     _running: _Running = field(default_factory=_Running)
+    _silent_since: float | None = field(default=None)
 
     @property
     def status(self) -> ServerStatus:
         """Return what is known of this server."""
         running = self._running
-        return ServerStatus(self.name, running.version, running.issuer, running.error)
+        return ServerStatus(
+            self.name, running.version, running.issuer, running.error, running.failed_at
+        )
 
     async def keep(
         self,
         desired: DesiredState,
         material: PublishedMaterial,
         canary: TlsMaterial,
-        facts: ServerFacts | None,
+        answers: Mapping[str, ServerFacts],
     ) -> bool:
         """Bring the server to ``desired``; return whether a reload was needed.
 
         Args:
+            desired: what it should run with.
             material: what was published for it.
             canary: a leaf of the newest trusted issuer.
-            facts: what the server last said of itself; None when it cannot be asked.
+            answers: what each server that answers has just said of itself.
         """
-        before, began = self._running, self.around.clock.now()
+        before, began, facts = self._running, self.around.clock.now(), answers.get(self.name)
         wanted = replace(
             before,
             material=material.digest,
             version=desired.version,
             issuer=material.issuer,
             error="",
+            failed_at=0,
         )
         is_verified = before.material == material.digest and not before.error
         if is_verified and facts is None:
             # It may only be slow to answer: then the handshake decides.
             error = await self.tools.check.prove(self.url, canary)
             self._running = replace(before, error=error) if error else wanted
+            self._judge(desired, Fault.UNANSWERED, answers)
             self._report(began, desired, before)
             return False
         if is_verified and facts is not None and self._is_untouched(facts):
             self._running = wanted
             return False
+        fault = Fault.REFUSED
         try:
             loaded_at = await self._reload(material, facts)
         except _NotReloadedError as err:
-            self._running = replace(before, error=str(err))
+            self._running, fault = replace(before, error=str(err)), err.fault
         else:
             error = await self.tools.check.prove(self.url, canary)
             self._running = replace(before if error else wanted, loaded_at=loaded_at, error=error)
+        self._judge(desired, fault, answers)
         self._report(began, desired, before, reloaded=True)
         return True
+
+    def _judge(
+        self, desired: DesiredState, fault: Fault, answers: Mapping[str, ServerFacts]
+    ) -> None:
+        """Say whether the error that there is, if there is one, is a failure to follow."""
+        is_silent = bool(self._running.error) and fault is Fault.UNANSWERED
+        # Who hears nobody does not know that it is the server's silence.
+        if not is_silent or not answers:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = self.around.clock.monotonic()
+        if not self._running.error:
+            return
+        since, now = self._silent_since, self.around.clock.monotonic()
+        has_failed = fault is Fault.REFUSED or (since is not None and now - since >= SILENCE_S)
+        self._running = replace(self._running, failed_at=desired.version if has_failed else 0)
 
     def _is_untouched(self, facts: ServerFacts) -> bool:
         running = self._running
@@ -129,10 +175,10 @@ class ServerKeeper:
             await self._request(facts)
         after = await self._ask()
         if after is None:
-            raise _NotReloadedError(NOT_CONFIRMED)
+            raise _NotReloadedError(NOT_CONFIRMED, Fault.UNANSWERED)
         is_as_before = facts is not None and after.config_loaded_at == facts.config_loaded_at
         if is_as_before or after.material != material.digest:
-            raise _NotReloadedError(NOT_LOADED)
+            raise _NotReloadedError(NOT_LOADED, Fault.PENDING)
         return after.config_loaded_at
 
     def _started_with(self, material: PublishedMaterial, facts: ServerFacts) -> bool:
@@ -143,9 +189,9 @@ class ServerKeeper:
         try:
             error = await self.tools.system.reload(facts.server_id)
         except (BusError, AccessDeniedError, RejectedError) as err:
-            raise _NotReloadedError(f"reload not confirmed: {err}") from err
+            raise _NotReloadedError(f"reload not confirmed: {err}", Fault.UNANSWERED) from err
         if error:
-            raise _NotReloadedError(f"reload refused: {error}")
+            raise _NotReloadedError(f"reload refused: {error}", Fault.REFUSED)
 
     async def _ask(self) -> ServerFacts | None:
         try:
@@ -157,9 +203,9 @@ class ServerKeeper:
         try:
             is_running = await self.tools.signal.signal()
         except SvcError as err:
-            raise _NotReloadedError(f"cannot be signalled: {err}") from err
+            raise _NotReloadedError(f"cannot be signalled: {err}", Fault.UNANSWERED) from err
         if not is_running:
-            raise _NotReloadedError(NOT_RUNNING)
+            raise _NotReloadedError(NOT_RUNNING, Fault.PENDING)
 
     def _is_news(self, error: str, before: _Running, *, reloaded: bool) -> bool:
         if not error:
@@ -173,6 +219,8 @@ class ServerKeeper:
         self, began: datetime, desired: DesiredState, before: _Running, *, reloaded: bool = False
     ) -> None:
         ended, error = self.around.clock.now(), self._running.error
+        if self._running.failed_at and not before.failed_at:
+            log.error("server.failed", server=self.name, version=desired.version, reason=error)
         if not self._is_news(error, before, reloaded=reloaded):
             return
         write = log.warning if error else log.info

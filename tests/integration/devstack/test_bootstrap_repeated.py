@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from devstack.layout import Layout
+from devstack.layout import Layout, metadata_replicas
 from devstack.openbao_files import OpenBaoFiles
-from svc_core.domain.identity import GATEKEEPER
+from svc_core.domain.identity import GATEKEEPER, METADATA
 from svc_core.errors import AccessDeniedError, SvcError
 from tests.integration.bare_stack import open_bare_openbao
 
@@ -51,6 +51,19 @@ async def test_a_lost_secret_id_is_made_again(root: Path) -> None:
 
     async with open_bare_openbao(root) as openbao, openbao.logged_in(GATEKEEPER):
         assert lost.stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_further_replica_gets_a_secret_id_of_its_own_later_too(root: Path) -> None:
+    async with open_bare_openbao(root) as alone:
+        first = alone.layout.secret_id(METADATA).read_text()
+
+    async with open_bare_openbao(root, replicas=2) as openbao:
+        second = openbao.layout.secret_id("metadata-2")
+        assert openbao.layout.secret_id(METADATA).read_text() == first != second.read_text()
+        for replica in metadata_replicas(2):
+            async with openbao.logged_in(replica) as session:
+                found = await session.read("auth/token/lookup-self")
+                assert found["data"]["meta"]["role_name"] == METADATA
 
 
 async def test_a_start_interrupted_before_the_unseal_key_was_kept_begins_anew(root: Path) -> None:

@@ -177,6 +177,8 @@ async def test_a_leaf_lives_at_most_twice_the_profiles_time(
         (METADATA, "POST", "secret/data/commands/x1"),
         (METADATA, "POST", "sys/policies/acl/metadata"),
         (METADATA, "DELETE", "pki/root"),
+        (METADATA, "POST", "pki/root/sign-intermediate"),
+        (METADATA, "POST", "pki/issuer/root"),
         ("operator", "POST", "secret/data/transport/desired"),
         ("operator", "POST", f"nats_int/issuer/{ISSUER}/sign/{METADATA}"),
     ],

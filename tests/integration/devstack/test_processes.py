@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -99,6 +100,30 @@ async def test_a_child_that_dies_is_restarted_and_counted(tmp_path: Path) -> Non
         record = read_record(tmp_path / "stack.json")
         assert record is not None
         assert [c.process.pid for c in record.children] == [child.pid]
+
+
+async def test_a_child_that_dies_again_and_again_is_waited_for_as_long_as_its_program_says(
+    tmp_path: Path,
+) -> None:
+    short = timedelta(milliseconds=200)
+    dying = replace(program(tmp_path, "moth", "raise SystemExit(1)"), longest_pause=short)
+    async with supervised(tmp_path) as supervisor:
+        child = supervisor.start(dying)
+
+        async def came_back_often() -> bool:
+            # With pauses that double each time, the seventh start would come after 12 s.
+            return child.restarts >= 7
+
+        await wait_until(came_back_often, within=SOON, part="moth")
+
+
+async def test_what_a_further_replica_left_is_purged_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("metadata-2", "metadata-notes"):
+        (tmp_path / name).mkdir()
+
+    await take_down(tmp_path, purge=True)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["metadata-notes"]
 
 
 async def test_a_child_that_cannot_start_is_not_tried_again_and_ends_the_wait(

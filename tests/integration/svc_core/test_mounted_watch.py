@@ -17,10 +17,14 @@ async def test_a_swap_of_the_symlink_is_noticed_and_the_same_bytes_are_not(tmp_p
     watch = MountedFilesWatch(mount, lambda: changes.put_nowait(1))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(watch.run())
+        # That nothing is said can only be waited for: longer than the watch takes to begin, and to
+        # tell of what it finds there.
         await asyncio.sleep(0.5)
         assert changes.empty()
 
         kubelet.write(tls_crt=b"chain 1", tls_key=b"key 1")
+        # Longer than the two seconds after which it reads again whatever the watch says: so it has
+        # read this version at least once, and kept silent.
         await asyncio.sleep(2.5)
         assert changes.empty()
 

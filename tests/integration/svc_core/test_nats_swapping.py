@@ -3,22 +3,22 @@
 import asyncio
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
 import pytest
 
 from svc_core.adapters.nats_connection import NatsConnection, NatsUser
-from svc_core.adapters.nats_link import LinkCredentials
+from svc_core.adapters.nats_link import LinkCredentials, _abort
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER
-from svc_core.domain.subjects import CA_CERT, CA_STREAM
-from svc_core.errors import BusError, SvcError
+from svc_core.domain.subjects import AUTH_REQUEST, CA_CERT, CA_STREAM
+from svc_core.errors import BusError, SvcError, UnacknowledgedError
 from tests.integration.bare_stack import RunningCluster, RunningOpenBao, issue_client
 from tests.integration.connections import connected, credentials_of, wired
 from tests.integration.svc_core.traffic import Traffic, report
 from tests.tls_materials import make_material, new_issuer
 
 RATE = 500.0
-COUNT = 4000
 SWAPS = 10
 QUIET_COUNT = 1000
 
@@ -63,22 +63,24 @@ async def test_ten_swaps_of_both_ends_under_load_lose_and_double_nothing(
         async with quiet.consumed(authcontroller):
             await quiet.publish(gatekeeper, QUIET_COUNT, rate=RATE)
             await quiet.wait_for(QUIET_COUNT, within_s=10)
+        swapped = asyncio.Event()
         async with busy.consumed(authcontroller), asyncio.TaskGroup() as group:
-            publishing = group.create_task(busy.publish(gatekeeper, COUNT, rate=RATE))
-            swaps = 0
-            while not publishing.done() and swaps < SWAPS:
+            publishing = group.create_task(
+                busy.publish(gatekeeper, QUIET_COUNT, rate=RATE, until=swapped)
+            )
+            for _ in range(SWAPS):
                 for leaf, connection in ((asker, gatekeeper), (answerer, authcontroller)):
                     await leaf.renew()
                     await connection.swap()
                     assert connection.leaf_in_use == leaf.material.chain_pem
-                swaps += 1
+            swapped.set()
             await publishing
-            await busy.wait_for(COUNT, within_s=20)
+            await busy.wait_for(len(busy.acked), within_s=20)
 
     report(quiet_gap_ms=quiet.longest_gap_ms(), swapped_gap_ms=busy.longest_gap_ms())
-    assert swaps == SWAPS
     assert (busy.lost, busy.doubled, busy.refused) == (set(), [], [])
-    assert len(busy.acked) == COUNT
+    assert len(busy.acked) >= QUIET_COUNT
+    assert (gatekeeper.swaps, authcontroller.swaps) == (SWAPS, SWAPS)
     assert (gatekeeper.losses, authcontroller.losses) == (0, 0)
 
 
@@ -178,6 +180,28 @@ async def test_after_a_cut_publishing_goes_on_at_once(
         assert resumed_s < 1.0
 
 
+async def test_a_new_link_that_is_lost_while_the_former_runs_out_is_replaced_at_once(
+    declared: RunningCluster,
+) -> None:
+    async with (
+        connected(declared, AUTHCONTROLLER) as authcontroller,
+        asyncio.TaskGroup() as group,
+    ):
+        former = authcontroller.current_link
+        assert former is not None
+        # An answer that never comes: for two seconds the former has something to wait for.
+        stuck = former._answers.expect("nobody", "nothing", timeout_s=9)
+        stuck.add_done_callback(asyncio.Future.exception)
+        swapping = group.create_task(authcontroller.swap())
+        await settled(lambda: authcontroller.swaps == 1, within_s=5)
+        fresh = authcontroller.current_link
+        assert fresh is not None
+        _abort(fresh._client)
+        await settled(lambda: authcontroller.current_link not in {fresh, None}, within_s=5)
+
+        assert not swapping.done()
+
+
 @pytest.mark.timeout(60)
 async def test_a_link_that_falls_silent_is_given_up(declared: RunningCluster) -> None:
     async with (
@@ -191,6 +215,38 @@ async def test_a_link_that_falls_silent_is_given_up(declared: RunningCluster) ->
         await settled(lambda: gatekeeper.is_connected, within_s=10)
 
         await gatekeeper.fetch_last(CA_STREAM, CA_CERT)
+
+
+async def test_nothing_waits_beyond_its_deadline_for_a_server_that_takes_nothing(
+    declared: RunningCluster,
+) -> None:
+    async with (
+        wired(declared) as (wire, settings),
+        connected(
+            declared,
+            GATEKEEPER,
+            settings=settings.model_copy(update={"publish_deadline": timedelta(seconds=2)}),
+        ) as gatekeeper,
+    ):
+        wire.freeze()
+        # More than the client, the kernel and the wire between them take.
+        payload = bytes(60 << 10)
+
+        async def publish(number: int) -> SvcError | None:
+            try:
+                await gatekeeper.publish(
+                    AUTH_REQUEST, payload, message_id=f"stuffed{os.getpid()}-{number}"
+                )
+            except SvcError as err:
+                return err
+            return None
+
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            tasks = [group.create_task(publish(number)) for number in range(300)]
+        wire.thaw()
+
+    assert {type(task.result()) for task in tasks} <= {UnacknowledgedError, BusError}
+    assert (gatekeeper.publishing.in_flight, gatekeeper.publishing.waiting) == (0, 0)
 
 
 async def test_a_close_that_is_cut_short_leaves_no_socket_open(declared: RunningCluster) -> None:

@@ -16,7 +16,7 @@ from svc_core.domain.identity import GATEKEEPER
 from svc_core.errors import SecretStoreError
 from svc_core.ports.certificates import LeafRequest
 from tests.integration.bare_stack import RunningOpenBao
-from tests.integration.svc_core.cutting_proxy import CuttingProxy, open_cutting_proxy
+from tests.integration.svc_core.fault_proxy import FaultProxy, open_fault_proxy
 
 OWN = f"claims/{GATEKEEPER}/lost-{os.getpid()}"
 
@@ -25,7 +25,7 @@ OWN = f"claims/{GATEKEEPER}/lost-{os.getpid()}"
 class Line:
     """A session whose answers the proxy can lose."""
 
-    proxy: CuttingProxy
+    proxy: FaultProxy
     session: OpenBaoSession
 
     @property
@@ -38,7 +38,7 @@ async def line(openbao: RunningOpenBao) -> AsyncIterator[Line]:
     settings = openbao.settings(GATEKEEPER)
     target = urlsplit(settings.url).port
     assert target is not None
-    with open_cutting_proxy(target) as proxy:
+    async with open_fault_proxy(target) as proxy:
         through = settings.model_copy(update={"url": f"https://127.0.0.1:{proxy.port}"})
         async with open_openbao(through, GATEKEEPER) as session:
             await session.login()

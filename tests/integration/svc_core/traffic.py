@@ -1,6 +1,7 @@
 """A numbered stream of messages from one user to another, and what became of each."""
 
 import asyncio
+import itertools
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -31,12 +32,19 @@ class Traffic:
     refused: list[str] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def publish(self, bus: Bus, count: int, *, rate: float) -> None:
-        """Publish ``count`` messages, each when it is due, whatever became of the others."""
+    async def publish(
+        self, bus: Bus, count: int, *, rate: float, until: asyncio.Event | None = None
+    ) -> None:
+        """Publish messages, each when it is due, whatever became of the others.
+
+        ``count`` of them, and then more until ``until`` is set.
+        """
         loop = asyncio.get_running_loop()
         began = loop.time()
         async with asyncio.TaskGroup() as group:
-            for index in range(count):
+            for index in itertools.count():
+                if index >= count and (until is None or until.is_set()):
+                    return
                 await asyncio.sleep(max(0.0, began + index / rate - loop.time()))
                 group.create_task(self._publish_one(bus, f"{self.run}-{index}"))
 

@@ -80,7 +80,12 @@ def test_messages_measures_rates_and_loads_and_judges_them() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("messages", "--algorithm", "RSA"), ("crypto", "--repeats", "0"), ("nothing",)],
+    [
+        ("messages", "--algorithm", "RSA"),
+        ("crypto", "--repeats", "0"),
+        ("swap", "--swaps", "0"),
+        ("nothing",),
+    ],
 )
 def test_arguments_that_make_no_sense_are_code_2(arguments: tuple[str, ...]) -> None:
     answer = bench(*arguments)

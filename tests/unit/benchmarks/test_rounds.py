@@ -65,6 +65,15 @@ def test_the_share_of_the_floor_is_a_share_of_time() -> None:
     assert share.median == pytest.approx((1 / 125 + 1 / 1000) / (1 / 100 + 1 / 500))
 
 
+def test_what_takes_as_long_as_its_parts_has_the_ratio_one() -> None:
+    samples = sampled(whole=[50, 40], one=[100, 100], two=[100, 100])
+
+    ratio = samples.ratio_to_sum("whole", ["one", "two"])
+
+    assert ratio.most == pytest.approx(1.0)
+    assert ratio.least == pytest.approx(0.8)
+
+
 def test_a_case_that_was_not_measured_is_an_error() -> None:
     with pytest.raises(KeyError):
         sampled(a=[1]).rates("b")

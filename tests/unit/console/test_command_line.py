@@ -15,6 +15,7 @@ COMMANDS = (
     "up",
     "down",
     "status",
+    "plan",
     "load",
     "revoke",
     "unrevoke",
@@ -90,7 +91,7 @@ def test_a_directory_that_cannot_be_used_is_one_line_and_code_2(tmp_path: Path) 
     assert answer.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["status", "load"])
+@pytest.mark.parametrize("command", ["status", "load", "plan"])
 def test_without_a_stack_the_command_says_how_to_get_one(command: str, tmp_path: Path) -> None:
     answer = run(command, "--var", str(tmp_path))
 

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from console.operator_report import Report, next_steps, succeeded
+from console.operator_report import Report, described, next_steps, succeeded
 from svc_core.domain.operator_command import (
     REVOKE,
     ROLLBACK,
+    ROTATE_CA,
     ROTATE_KEYS,
+    ROTATE_ROOT,
     TAINT,
     UNREVOKE,
     CommandResult,
@@ -25,6 +27,7 @@ REVOKED: dict[str, Any] = {
     "bundle_version": 9,
     "topic_keys": {"auth.auth-request": ["auth.auth-request-epoch-1.1"]},
     "identities_refused": ["gatekeeper/g1"],
+    "bundles_removed": 1,
     "secret_ids_destroyed": 2,
     "tokens_revoked": 1,
     "servers_verified": True,
@@ -48,6 +51,13 @@ def refused() -> CommandResult:
     )
 
 
+def test_topics_that_are_not_named_are_counted() -> None:
+    lines = list(described(result(topics_omitted=52)))
+
+    assert "so are 52 more topics, with keys of the same epochs" in lines
+    assert not any("more topics" in line for line in described(result()))
+
+
 def test_every_step_is_said_once_with_its_time() -> None:
     text = io.StringIO()
     report = Report(Console(file=text, width=200), command())
@@ -62,6 +72,7 @@ def test_every_step_is_said_once_with_its_time() -> None:
     assert lines[0] == "  0.00 s  asked for: revoke gatekeeper (order c-1)"
     assert len(lines) == len(set(lines))
     assert "  0.00 s  bundles are of version 9 from now on" in lines
+    assert "  2.00 s  bundles that lay in OpenBao for it are removed: 1" in lines
     assert "  2.00 s  its way into OpenBao is ended: 2 secret-ids, 1 tokens" in lines
     assert "  2.00 s  every NATS server was reloaded and verified" in lines
     assert lines[-1].startswith("  2.00 s  next: ")
@@ -109,6 +120,7 @@ def test_each_kind_ends_with_what_is_next() -> None:
     [
         (TAINT, {"issuer": "ca-7-1"}, "ca-7-1 is distrusted"),
         (ROLLBACK, {"from": "ca-8-1"}, "ca-8-1 is left"),
+        (ROTATE_ROOT, {"former_root": "root"}, "another root is made; root goes"),
     ],
 )
 def test_an_order_about_issuers_says_what_follows(
@@ -124,3 +136,24 @@ def test_an_order_about_issuers_says_what_follows(
 
     assert line in text.getvalue()
     assert "audit show" in text.getvalue()
+
+
+def test_a_rotation_that_somebody_holds_up_is_no_success_and_says_what_to_do() -> None:
+    order = OperatorCommand("c-1", ROTATE_CA, {}, NOW, NOW + timedelta(minutes=1))
+    done = CommandResult("c-1", CommandState.DONE, "m", NOW, outcome={"after": "a", "issuer": "b"})
+    held = CommandResult(
+        "c-1",
+        CommandState.DONE,
+        "m",
+        NOW,
+        outcome={"after": "a", "issuer": "", "held": "b is not trusted yet by: g1"},
+    )
+
+    assert (succeeded(done), succeeded(held)) == (True, False)
+    assert list(described(done)) == [
+        "the issuer after a does not wait for the boundary",
+        "b signs from now on",
+    ]
+    assert list(described(held))[1:] == ["it waits: b is not trusted yet by: g1"]
+    assert "securetransport plan" in next(next_steps(held, order))
+    assert "audit show" in next(next_steps(done, order))

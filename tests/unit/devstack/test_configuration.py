@@ -7,7 +7,7 @@ import pytest
 from devstack.bootstrap_spec import APP_ROLES, bootstrap_spec
 from devstack.endpoints import plan_endpoints
 from devstack.identities import ensure_pinned_identities
-from devstack.layout import SERVICES, Layout
+from devstack.layout import SERVICES, Layout, metadata_replicas
 from devstack.nats_nodes import node_config
 from devstack.services import ServicePlan, write_configuration
 from services.authcontroller.config import AuthControllerSettings
@@ -21,9 +21,9 @@ from svc_core.domain.profiles import PROFILES
 from svc_core.settings_loader import load_settings
 
 
-def plan_at(root: Path) -> ServicePlan:
+def plan_at(root: Path, *, metadata: int = 1) -> ServicePlan:
     layout = Layout(root)
-    endpoints = plan_endpoints(layout, profile="demo", base_port=None)
+    endpoints = plan_endpoints(layout, profile="demo", base_port=None, replicas=metadata)
     return ServicePlan(layout, endpoints, Deployment(), replicas=3)
 
 
@@ -48,6 +48,22 @@ def test_a_service_accepts_its_configuration(
     assert settings.deployment == Deployment()
     assert settings.nats.servers == tuple(node.url for node in plan.endpoints.nats)
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_further_replica_has_a_directory_a_port_and_a_name_of_its_own(tmp_path: Path) -> None:
+    plan = plan_at(tmp_path, metadata=2)
+
+    paths = [write_configuration(plan, name) for name in metadata_replicas(2)]
+    first, second = (load_settings(MetadataSettings, config_file=p, environ={}) for p in paths)
+
+    assert (first.instance, second.instance) == ("metadata-1", "metadata-2")
+    assert first.acl_file == second.acl_file
+    assert first.openbao.secret_id_file != second.openbao.secret_id_file
+    for replica in (first, second):
+        assert replica.admin.dns_names == ("metadata", "localhost")
+    assert first.admin.port != second.admin.port
+    assert first.state_dir != second.state_dir
+    assert first.log.file != second.log.file
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -80,6 +96,24 @@ def test_the_pinned_identities_are_signed_and_stay_the_same(tmp_path: Path) -> N
     )
     assert [identity.id for identity in read_pinned_identities(trust)] == ["metadata-1"]
     assert layout.metadata_identities.read_bytes() == before
+
+
+def test_a_further_replica_is_pinned_and_stays_so(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    ensure_pinned_identities(layout)
+    seed = layout.service("metadata") / "state" / "identity.seed"
+    before = seed.read_bytes()
+    ensure_pinned_identities(layout, replicas=2)
+    both = layout.metadata_identities.read_bytes()
+    ensure_pinned_identities(layout)
+
+    trust = TrustSettings(
+        operator_key_file=layout.operator_key,
+        metadata_identities_file=layout.metadata_identities,
+    )
+    assert [i.id for i in read_pinned_identities(trust)] == ["metadata-1", "metadata-2"]
+    assert layout.metadata_identities.read_bytes() == both
+    assert seed.read_bytes() == before
 
 
 def test_a_list_that_is_not_the_operators_is_made_again(tmp_path: Path) -> None:

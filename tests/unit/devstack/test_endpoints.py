@@ -21,6 +21,14 @@ def test_every_part_has_a_port_of_its_own_below_the_ephemeral_ones(tmp_path: Pat
     assert max(ports) < first_ephemeral
 
 
+def test_a_further_replica_has_one_more_port_and_moves_nobody_elses(tmp_path: Path) -> None:
+    alone = plan_endpoints(Layout(tmp_path), profile="demo", base_port=None)
+    two = plan_endpoints(Layout(tmp_path), profile="demo", base_port=None, replicas=2)
+
+    assert two.ports().keys() - alone.ports().keys() == {"metadata-2"}
+    assert alone.ports().items() <= two.ports().items()
+
+
 def test_what_was_written_is_read_again_and_reused(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     first = plan_endpoints(layout, profile="demo", base_port=None)

@@ -17,6 +17,8 @@ from svc_core.domain.bundle import BundleRequest, ServiceBundle
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import BUNDLE_PULL
 from svc_core.flows.bundle_following import BundleFollower, Recipient
+from svc_core.flows.bundle_recovery import BundleRecovery, Owner
+from svc_core.flows.parted_documents import PartedDocuments
 from svc_core.flows.secure_channel import SecureChannel
 from svc_core.flows.statements import Author, Statements
 from svc_core.ports.bus import Bus
@@ -24,6 +26,7 @@ from svc_core.wire import bundle_exchange, framing, service_bundle
 from svc_core.wire.bundle_exchange import SignedRequest
 from svc_core.wire.identities import PublicIdentity
 from tests.builders import fixed_bytes, make_channel, make_request
+from tests.fakes.memory_bundle_memory import MemoryBundleMemory
 from tests.unit.metadata.world import Follower, World, run_for
 
 TIMEOUT = timedelta(seconds=3)
@@ -60,7 +63,7 @@ class Office:
 
     async def note(self, change: Callable[[KeyLedger], KeyLedger]) -> None:
         """Change the ledger, as an operator's command does."""
-        await LedgerKeeper(self.world.store).change(change)
+        await LedgerKeeper(self.world.store, lambda: self.world.terms).change(change)
 
     def request(self, **changes: Any) -> BundleRequest:
         """Return a good request of the gatekeeper, or one with a fault."""
@@ -76,7 +79,7 @@ class Office:
 async def open_office(*, with_keys: bool = True) -> AsyncIterator[Office]:
     """Yield an office in which, usually, keys have been issued."""
     world = World()
-    authority, gatekeeper = world.start(), Follower(world)
+    authority, gatekeeper = world.start_alone(), Follower(world)
     gatekeeper.register()
     if with_keys:
         await run_for(0.1, authority.keys)
@@ -88,7 +91,11 @@ async def open_office(*, with_keys: bool = True) -> AsyncIterator[Office]:
 
 
 def follower_of(
-    office: Office, instance: Follower, bus: Bus | None = None
+    office: Office,
+    instance: Follower,
+    bus: Bus | None = None,
+    *,
+    recovery: BundleRecovery | None = None,
 ) -> tuple[BundleFollower, SecureChannel]:
     """Return what a service pulls with, over ``bus`` if it has one, and where its keys are."""
     author = office.world.author
@@ -100,6 +107,7 @@ def follower_of(
         channel,
         Statements([pinned]),
         office.world.around,
+        recovery,
     )
     return follower, channel
 
@@ -115,3 +123,13 @@ def opened(raw: bytes) -> ServiceBundle:
         aad=bundle_exchange.reply_aad(reply),
     )
     return service_bundle.decode(encoded)
+
+
+def recovery_of(world: World, instance: Follower) -> BundleRecovery:
+    """Return what reads the bundle that is kept for ``instance``; it remembers nothing."""
+    return BundleRecovery(
+        Owner(instance.service, instance.instance, instance.kem),
+        PartedDocuments(world.store),
+        world.statements,
+        MemoryBundleMemory(),
+    )

@@ -4,7 +4,7 @@ import asyncio
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
@@ -16,19 +16,25 @@ from services.metadata.flows.acl_following import AclSource
 from services.metadata.flows.announcing import Announcer, Streams
 from services.metadata.flows.audit_keeping import AuditLog
 from services.metadata.flows.bundle_announcing import BundleAnnouncer
-from services.metadata.flows.bundle_responder import BundleResponder
+from services.metadata.flows.bundle_assembling import BundleAssembler
+from services.metadata.flows.bundle_keeping import BundleKeeper, BundleTools
+from services.metadata.flows.bundle_responder import BundleResponder, ResponderTools
+from services.metadata.flows.bundle_sealing import BundleSealer
 from services.metadata.flows.ca_rotation import CaRotator, RotationTools
 from services.metadata.flows.fleet_watching import FleetWatch
 from services.metadata.flows.instance_keys import InstanceKeys
 from services.metadata.flows.journal_keeping import JournalKeeper
 from services.metadata.flows.key_issuance import KeyIssuance
+from services.metadata.flows.key_keeping import KeyKeeper
 from services.metadata.flows.ledger_keeping import LedgerKeeper
+from services.metadata.flows.root_keeping import RootKeeper
 from services.metadata.flows.rotation_metrics import IssuanceMetrics
 from services.metadata.flows.step_taking import CanaryProof
-from services.metadata.ports import IssuerMint
+from services.metadata.ports import IssuerMint, Term
 from svc_core.crypto import contexts
+from svc_core.crypto.kem import KemKey
 from svc_core.crypto.signing import Algorithm, Signer
-from svc_core.domain.desired import DesiredState
+from svc_core.domain.desired import DesiredState, TrustMode
 from svc_core.domain.identity import (
     CANARY,
     GATEKEEPER,
@@ -45,19 +51,22 @@ from svc_core.domain.subjects import (
     DurableSpec,
     StreamSpec,
     identity_path,
+    kem_path,
     status_key,
 )
 from svc_core.domain.tls import TlsMaterial
 from svc_core.errors import BusError
 from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec
-from svc_core.flows.statements import Author
+from svc_core.flows.statements import Author, Statements
 from svc_core.ports.secret_store import SecretStore
 from svc_core.runtime.supervision import Loop, run_until
 from svc_core.runtime.surroundings import Surroundings
 from svc_core.runtime.wakeup import Wakeup
 from svc_core.wire import desired as desired_wire
-from svc_core.wire import documents
+from svc_core.wire import documents, instance_kem
 from svc_core.wire import status as status_wire
+from svc_core.wire.identities import PublicIdentity
+from svc_core.wire.instance_kem import InstanceKem
 from tests.authority import make_author
 from tests.builders import DEMO, fixed_bytes, make_status, make_surroundings
 from tests.fakes.clock import LoopClock
@@ -66,12 +75,14 @@ from tests.fakes.memory_key_wrap import MemoryKeyWrap
 from tests.fakes.memory_secret_store import MemorySecretStore
 from tests.fakes.mishaps import Mishaps
 from tests.fakes.scripted_mint import ScriptedMint
+from tests.fakes.scripted_roots import ScriptedRoots
 from tests.fakes.severable_bus import SeverableBus
 from tests.unit.metadata.acls import make_acl
 from tests.unit.metadata.journals import NODES
 
 ALGORITHM: Final = Algorithm.ML_DSA_44
 """Of the services' identities here: the smallest, since tests are about rules."""
+IDENTITY: Final = Algorithm.ML_DSA_87
 HEARTBEAT_S: Final = 0.5
 _FIRST: Final = InstanceName("g1")
 _OFF_BEAT_S: Final = 0.0017
@@ -137,11 +148,19 @@ class Authority:
     instances: InstanceKeys
     ledgers: LedgerKeeper
     teller: BundleAnnouncer
+    bundles: BundleKeeper
 
     @property
     def loops(self) -> tuple[Loop, ...]:
         """Everything the authority runs."""
-        return (self.rotator, self.keys, self.announcer, self.responder, self.teller)
+        return (
+            self.rotator,
+            self.keys,
+            self.announcer,
+            self.responder,
+            self.teller,
+            self.bundles,
+        )
 
     def count(self, name: str) -> float:
         """Return the value of one metric."""
@@ -159,11 +178,15 @@ class World:
     wrap: MemoryKeyWrap = field(default_factory=MemoryKeyWrap)
     author: Author = field(default_factory=make_author)
     lease: LeaseTimes = field(default_factory=lambda: LeaseTimes.of(DEMO))
+    trust_mode: TrustMode = TrustMode.INTERMEDIATES
+    terms: int = 0
+    """Of the processes that were started alone."""
 
     def __post_init__(self) -> None:
         self.store = MemorySecretStore(mishaps=self.mishaps)
         self.leaves = MemoryCertificateIssuer(self.clock)
-        self.mint = ScriptedMint(self.clock, DEMO, self.leaves, mishaps=self.mishaps)
+        self.roots = ScriptedRoots(self.clock, DEMO, mishaps=self.mishaps)
+        self.mint = ScriptedMint(self.clock, DEMO, self.leaves, self.roots, mishaps=self.mishaps)
         self.declaration = ScriptedDeclaration(self.bus)
         self.acls = AclSource(make_acl())
         self.around: Surroundings = make_surroundings(self.clock)
@@ -174,8 +197,12 @@ class World:
         *,
         store: SecretStore | None = None,
         mint: IssuerMint | None = None,
+        term: Term | None = None,
     ) -> Authority:
-        """Return a new process of the authority, with its own view of store and mint if given."""
+        """Return a new process of the authority, with its own view of store and mint if given.
+
+        Whether it holds the lease its journal says, or ``term``.
+        """
         store, mint = store or self.store, mint or self.mint
         own_follower, registry = Wakeup(), CollectorRegistry()
         instances = InstanceKeys(store, self.clock)
@@ -193,13 +220,23 @@ class World:
         audit = AuditLog(store, self.author, self.clock)
         keeper = JournalKeeper(store, holder, audit, self.clock, self.lease)
         metrics = IssuanceMetrics(registry)
-        tools = RotationTools(keeper, mint, fleet, announcer, proof, audit)
-        ledgers = LedgerKeeper(store)
-        keys = KeyIssuance(store, self.wrap, ledgers, instances, self.acls, self.around)
+        roots = RootKeeper(keeper, self.roots, self.trust_mode, self.around)
+        tools = RotationTools(keeper, mint, fleet, announcer, proof, audit, roots)
+        ledgers = LedgerKeeper(store, term or (lambda: keeper.term))
+        generations = KeyKeeper(store, self.wrap)
+        keys = KeyIssuance(generations, ledgers, instances, self.acls, self.around)
         rotator = CaRotator(tools, self.acls, self.around, metrics)
-        responder = BundleResponder(self.bus, keys, instances, self.acls, self.author, self.around)
+        assembler = BundleAssembler(self.around)
+        sealing = BundleTools(
+            assembler, BundleSealer(self.author, self.around.entropy), self.statements
+        )
+        bundles = BundleKeeper(store, keys, instances, sealing, self.around)
+        keys.wake(bundles.hinted)
+        answering = ResponderTools(self.author, assembler, bundles.note_pull)
+        responder = BundleResponder(self.bus, keys, instances, self.acls, answering, self.around)
         teller = BundleAnnouncer(keys, self.bus, self.author, self.around)
         self.acls.wake(rotator.hinted, keys.hinted)
+        keeper.wake(keys.hinted)
         return Authority(
             keeper,
             fleet,
@@ -213,11 +250,28 @@ class World:
             instances,
             ledgers,
             teller,
+            bundles,
         )
+
+    def start_alone(
+        self, holder: str = "metadata-1", *, store: SecretStore | None = None
+    ) -> Authority:
+        """Return a process that has the lease without a rotator: for what is about keys alone.
+
+        Each has the lease from when it is started, under a later term than those before.
+        """
+        self.terms += 1
+        term = self.terms
+        return self.start(holder, store=store, term=lambda: term)
+
+    @property
+    def statements(self) -> Statements:
+        """What verifies the authority's identity and nobody else's."""
+        return Statements([PublicIdentity(self.author.id, IDENTITY, self.author.public)])
 
     async def adopt(self, journal: Journal) -> None:
         """Make ``journal`` the stored one, with an issuer in OpenBao for each in it."""
-        minted = {i.name: await self.mint.mint(i.name) for i in journal.issuers}
+        minted = {i.name: await self.mint.mint(i.name, i.root) for i in journal.issuers}
         issuers = tuple(
             replace(i, pem=minted[i.name].pem, route_pem=minted[i.name].route_pem)
             for i in journal.issuers
@@ -258,6 +312,8 @@ class Follower:
     """Of the third server, for Watcher."""
     stuck_at: int | None = None
     """The version that the third server does not get beyond."""
+    judges_above: int | None = None
+    """The version above which Watcher says that the third server has failed."""
     version: int = 0
     issuer: str = ""
     sent: int = 0
@@ -277,6 +333,25 @@ class Follower:
         public = b64encode(self.author.public).decode()
         entry = {"algorithm": ALGORITHM.value, "public": public}
         self.world.store.put(identity_path(self.service, self.instance), entry)
+
+    @property
+    def kem(self) -> KemKey:
+        """What bundles at rest are sealed to."""
+        return KemKey.from_seed(SecretBytes(fixed_bytes(f"kem of {self.name}", 64)))
+
+    async def register_kem(self, *, author: Author | None = None, **changes: Any) -> None:
+        """Put the key that bundles are sealed to where the authority looks it up, or a fault."""
+        values: dict[str, Any] = {
+            "service": self.service,
+            "instance": self.instance,
+            "public": self.kem.public,
+            "made_at": self.world.clock.now(),
+        }
+        document = await (author or self.author).sign(
+            instance_kem.encode(InstanceKem(**values | changes)), context=contexts.INSTANCE_KEM
+        )
+        path = kem_path(self.service, self.instance)
+        self.world.store.put(path, documents.encode_entry(document))
 
     async def run(self) -> None:
         """Follow and report for ever."""
@@ -316,7 +391,10 @@ class Follower:
             ServerStatus(name, self.version, self.issuer) for name in NODES if name != "n3"
         )
         reached = self.version if self.stuck_at is None else self.stuck_at
-        servers += (ServerStatus("n3", reached, self.issuer, self.server_error),)
+        has_failed = self.judges_above is not None and self.version > self.judges_above
+        error = self.server_error or ("frozen" if has_failed else "")
+        failed_at = self.version if has_failed else 0
+        servers += (ServerStatus("n3", reached, self.issuer, error, failed_at),)
         is_watcher = self.service == WATCHER
         return make_status(
             service=self.service,

@@ -50,6 +50,11 @@ def test_the_profile_gives_the_rotation_and_the_deployment_the_spiffe_ids() -> N
         pytest.param({"instance": "Not A Token"}, ("instance",), id="illegal instance name"),
         pytest.param({"admin": {"port": 0}}, ("admin", "port"), id="no port"),
         pytest.param({"nats": {"servers": []}}, ("nats", "servers"), id="no server"),
+        pytest.param(
+            {"nats": {"servers": ["tls://127.0.0.1:1"], "publish_deadline": "91s"}},
+            ("nats", "publish_deadline"),
+            id="repeating what the stream has forgotten",
+        ),
         pytest.param({"log": {"level": "loud"}}, ("log", "level"), id="unknown level"),
         pytest.param({"drain": 5}, ("drain",), id="duration without unit"),
         pytest.param({"oops": 1}, ("oops",), id="unknown name"),

@@ -22,8 +22,11 @@ from services.metadata.domain.rotation_steps import (
     Retire,
     Silence,
     Step,
+    Unfence,
     Withdraw,
 )
+from svc_core.domain.desired import CutLeaf
+from svc_core.domain.identity import GATEKEEPER
 from svc_core.domain.status import ServerStatus
 from tests.builders import DEMO, NOW
 from tests.unit.metadata.journals import (
@@ -51,19 +54,22 @@ def tainted(issuer: Issuer, *, silenced: bool = True) -> Issuer:
     return replace(issuer, is_tainted=True, is_silenced=silenced)
 
 
-def failing(version: int, error: str = "reload refused", *, issuer: str = "") -> Fleet:
+def failing(
+    version: int, error: str = "reload refused", *, issuer: str = "", judged_at: int = 0
+) -> Fleet:
     """Return a fleet at ``version`` whose third server did not follow there."""
     ok = issuer or ca(1)
     servers = (
         ServerStatus("n1", version, ok),
         ServerStatus("n2", version, ok),
-        ServerStatus("n3", version - 1, ca(), error),
+        ServerStatus("n3", version - 1, ca(), error, judged_at),
     )
     return Fleet([make_instance(version, ok), make_watcher(version, ok, servers=servers)])
 
 
 activated = make_issuer(S.ACTIVE, 1, since=PERIOD_S, version=3)
 draining = make_issuer(S.DRAINING, since=PERIOD_S, version=3)
+older = make_issuer(S.DRAINING, -1, ends=900)
 under_way = make_journal(draining, activated)
 back = replace(
     make_journal(
@@ -83,8 +89,15 @@ back = replace(
             under_way,
             failing(3),
             PERIOD_S + BUDGET_S,
-            GoBack(ca(), "server n3: reload refused"),
+            GoBack(ca(), "server n3: reload refused", ("n3",)),
             id="a server says why it did not follow: go back",
+        ),
+        pytest.param(
+            under_way,
+            failing(3, judged_at=3),
+            PERIOD_S + 0.1,
+            GoBack(ca(), "server n3: reload refused", ("n3",)),
+            id="Watcher has judged that a server failed: go back at once",
         ),
         pytest.param(
             make_journal(
@@ -94,7 +107,7 @@ back = replace(
             ),
             failing(3),
             PERIOD_S + BUDGET_S,
-            GoBack(ca(-1), "server n3: reload refused"),
+            GoBack(ca(-1), "server n3: reload refused", ("n3",)),
             id="only to one that outlives a leaf",
         ),
         pytest.param(
@@ -110,6 +123,20 @@ back = replace(
             40 + BUDGET_S,
             Withdraw(ca(1)),
             id="who fails need not acknowledge, as long as nobody uses the failed one",
+        ),
+        pytest.param(
+            replace(back, fenced=("n3",)),
+            failing(5, issuer=ca(), judged_at=5),
+            40.1,
+            Withdraw(ca(1)),
+            id="a fenced server is no reason to keep the failed one",
+        ),
+        pytest.param(
+            replace(back, fenced=("n2", "n3", "n9")),
+            failing(5, issuer=ca(), judged_at=5),
+            40.1,
+            Unfence(("n2", "n9")),
+            id="a fenced server that was verified is let in, and one that is none any more",
         ),
         pytest.param(
             back,
@@ -131,6 +158,22 @@ def test_a_failed_activation_is_undone(
     [
         pytest.param(under_way, failing(3), PERIOD_S + BUDGET_S - 0.001, id="not in time yet"),
         pytest.param(under_way, failing(3, ""), PERIOD_S + BUDGET_S, id="late, but no failure"),
+        pytest.param(
+            under_way,
+            failing(3, judged_at=2),
+            PERIOD_S + 0.1,
+            id="judged at a version before the activation",
+        ),
+        pytest.param(
+            replace(
+                under_way,
+                issuers=(*(replace(i, epoch=EPOCH) for i in (activated, draining)), older),
+                setback=Setback(1, EPOCH, EPOCH + 1, 2),
+            ),
+            failing(3, judged_at=3),
+            PERIOD_S + 0.1,
+            id="once is enough, also between two attempts of one epoch",
+        ),
         pytest.param(under_way, NOBODY, PERIOD_S + BUDGET_S, id="nobody says anything"),
         pytest.param(
             make_journal(make_issuer(S.DRAINED, since=PERIOD_S + 1, version=3), activated),
@@ -325,7 +368,16 @@ def test_until_the_deadline_whoever_is_silent_is_waited_for() -> None:
     assert step == Hold(f"{ca(1)} is not trusted yet by: gatekeeper/g1")
 
 
-def test_then_a_quorum_goes_on_with_proof() -> None:
+def test_then_a_quorum_goes_on_with_proof_and_cuts_who_is_silent() -> None:
+    silent = replace(make_instance(1), leaf="ab" * 32)
+    fleet = Fleet([silent, replace(make_instance(2, name="g2"), leaf="cd" * 32), make_watcher(2)])
+
+    step = plan(waiting, fleet, at(DEADLINE_S), DEMO)
+
+    assert step == Activate(ca(1), proven=True, cut=(CutLeaf(GATEKEEPER, "ab" * 32),))
+
+
+def test_a_quorum_goes_on_too_without_knowing_what_to_cut() -> None:
     assert plan(waiting, one_silent, at(DEADLINE_S), DEMO) == Activate(ca(1), proven=True)
 
 
@@ -357,3 +409,90 @@ def test_a_deadline_is_no_reason_to_be_early() -> None:
     assert isinstance(plan(early, one_silent, at(PERIOD_S - 1), DEMO), Hold)
     trusting = make_fleet(2)
     assert plan(early, trusting, at(PERIOD_S - 1), DEMO) == MarkTrusted(ca(1))
+
+
+# --- an ordered rotation -----------------------------------------------------------------------
+
+hurried = make_journal(active).hurried()
+ordered = f"ca-{EPOCH}-2"
+ordered_issuer = replace(
+    make_issuer(S.STAGED, since=10, version=2), name=ordered, attempt=2, not_after=at(130)
+)
+
+
+@pytest.mark.parametrize(
+    ("journal", "fleet", "seconds", "step"),
+    [
+        pytest.param(hurried, QUIET, 9, Plan(EPOCH), id="another one of this epoch, at once"),
+        pytest.param(hurried, QUIET, LEAD_S, Plan(EPOCH + 1), id="in the lead: the next one's"),
+        pytest.param(
+            replace(hurried, setback=Setback(2, EPOCH, EPOCH + 3, 1)),
+            QUIET,
+            9,
+            Plan(EPOCH),
+            id="no pause after a failure stands in the way of an order",
+        ),
+        pytest.param(
+            make_journal(active, ordered_issuer).hurried(),
+            make_fleet(2),
+            11,
+            MarkTrusted(ordered),
+            id="everybody trusts it",
+        ),
+        pytest.param(
+            make_journal(active, replace(ordered_issuer, state=S.TRUSTED)).hurried(),
+            make_fleet(2),
+            11,
+            Activate(ordered, proven=True),
+            id="active without waiting for the boundary, with proof",
+        ),
+        pytest.param(
+            make_journal(active, make_issuer(S.TRUSTED, 1, since=LEAD_S, version=2)).hurried(),
+            make_fleet(2),
+            LEAD_S + 1,
+            Activate(ca(1), proven=True),
+            id="what was staged for the boundary is what comes early",
+        ),
+        pytest.param(
+            make_journal(
+                *(make_issuer(S.DRAINED, n, version=5, ends=900) for n in range(4)),
+                make_issuer(S.ACTIVE, 4, version=5, ends=990),
+            ).hurried(),
+            make_fleet(9, ca(4)),
+            4 * PERIOD_S + 1,
+            Retire(ca()),
+            id="a full trusted set makes room first",
+        ),
+    ],
+)
+def test_an_ordered_rotation_does_not_wait_for_the_boundary(
+    journal: Journal, fleet: Fleet, seconds: float, step: Step
+) -> None:
+    assert plan(journal, fleet, at(seconds), DEMO) == step
+
+
+def test_an_ordered_rotation_waits_for_everybody_else() -> None:
+    journal = make_journal(active, ordered_issuer).hurried()
+
+    assert plan(journal, one_silent, at(11), DEMO) == Hold(
+        f"{ordered} is not trusted yet by: gatekeeper/g1"
+    )
+
+
+def test_the_hurry_ends_with_the_activation_and_with_the_end_of_the_successor() -> None:
+    journal = make_journal(active, ordered_issuer).hurried()
+    planned = replace(hurried, attempts=1).planned(EPOCH, now=at(1))
+
+    assert not journal.activated(ordered, now=at(12)).is_hurried
+    assert not journal.withdrawn(ordered, now=at(12)).is_hurried
+    assert not planned.withdrawn(ordered, now=at(40)).is_hurried
+    left = replace(make_issuer(S.TAINTED, -1, ends=99), is_tainted=True)
+    assert make_journal(left, active).hurried().withdrawn(left.name, now=at(3)).is_hurried
+
+
+def test_after_an_ordered_rotation_the_boundary_is_kept() -> None:
+    done = replace(make_journal(active, ordered_issuer), highest_epoch=EPOCH, attempts=2)
+    done = done.activated(ordered, now=at(12)).moved(ca(), S.DRAINED, now=at(13))
+
+    assert plan(done, make_fleet(9, ordered), at(LEAD_S - 0.1), DEMO) is None
+    assert plan(done, make_fleet(9, ordered), at(LEAD_S), DEMO) == Plan(EPOCH + 1)

@@ -80,7 +80,7 @@ def test_going_back_is_a_new_version_with_the_content_wanted() -> None:
 
     assert (target.name, back.version) == (ca(), journal.version + 1)
     assert [i.state for i in back.issuers] == [DRAINED, ACTIVE, DRAINING]
-    assert back.setback == Setback(1, EPOCH + 1, EPOCH + 2)
+    assert back.setback == Setback(1, EPOCH + 1, EPOCH + 2, attempt=1)
     assert (back.kicked, back.is_back, journal.is_back) == ((), True, False)
     assert back.completed().setback == Setback()
     with pytest.raises(ProtocolOrderError, match="no issuer to go back to"):

@@ -10,13 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.metadata.domain import key_generations as codec
-from services.metadata.domain.key_generations import (
-    KEY_SIZE,
-    KeyGeneration,
-    acl_digest,
-    data_topics,
-)
+from services.metadata.domain.key_generations import KeyGeneration, acl_digest, data_topics
 from services.metadata.domain.key_rings import assemble_ring
+from services.metadata.domain.topic_keys import KEY_SIZE
 from svc_core.domain.acl import Acl, acl_from_roles
 from svc_core.domain.epochs import Epoch
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA, WATCHER, ServiceName

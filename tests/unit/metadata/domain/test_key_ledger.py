@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.metadata.domain import key_ledger
-from services.metadata.domain.key_generations import KeyGeneration
+from services.metadata.domain.key_generations import KeyGeneration, acl_digest
 from services.metadata.domain.key_ledger import KeyLedger, KeySnapshot, affected, mark_of
 from svc_core.domain.acl import Acl, acl_from_roles
 from svc_core.domain.epochs import Epoch
@@ -65,10 +65,10 @@ def test_a_lifted_service_is_back_and_its_former_identities_are_not() -> None:
 
 def test_bundles_are_issued_for_rights_rolls_and_who_is_revoked() -> None:
     marks = {
-        mark_of(ACL, LEDGER),
-        mark_of(other_acl(), LEDGER),
-        mark_of(ACL, LEDGER.rolled("order")),
-        mark_of(ACL, LEDGER.without(GATEKEEPER, [])),
+        mark_of(acl_digest(ACL), LEDGER),
+        mark_of(acl_digest(other_acl()), LEDGER),
+        mark_of(acl_digest(ACL), LEDGER.rolled("order")),
+        mark_of(acl_digest(ACL, [GATEKEEPER]), LEDGER),
     }
 
     assert len(marks) == 4

@@ -52,6 +52,8 @@ class Server:
     issuer: str = ""
     error: str = "not verified yet"
     is_failing: bool = False
+    is_judged: bool = False
+    failed_at: int = 0
 
 
 class Rotation(RuleBasedStateMachine):
@@ -101,7 +103,10 @@ class Rotation(RuleBasedStateMachine):
             instance=InstanceName(self.watcher.name),
             version=self.watcher.version,
             issuer=self.watcher.issuer,
-            servers=tuple(ServerStatus(s.name, s.version, s.issuer, s.error) for s in self.servers),
+            servers=tuple(
+                ServerStatus(s.name, s.version, s.issuer, s.error, s.failed_at)
+                for s in self.servers
+            ),
             connections=connections,
         )
 
@@ -119,8 +124,9 @@ class Rotation(RuleBasedStateMachine):
             return
         if server.is_failing:
             server.error = "reload refused"
+            server.failed_at = self.journal.version if server.is_judged else 0
         else:
-            server.version, server.error = self.journal.version, ""
+            server.version, server.error, server.failed_at = self.journal.version, "", 0
             server.issuer = self.journal.active.name
 
     def all_follow_but(self, late: set[int]) -> None:
@@ -175,9 +181,10 @@ class Rotation(RuleBasedStateMachine):
             case _:
                 instance.is_alive = not instance.is_alive
 
-    @rule(which=st.integers(0, 2), fails=st.booleans())
-    def a_server_is_reloaded(self, which: int, fails: bool) -> None:
+    @rule(which=st.integers(0, 2), fails=st.booleans(), is_judged=st.booleans())
+    def a_server_is_reloaded(self, which: int, fails: bool, is_judged: bool) -> None:
         self.servers[which].is_failing = fails
+        self.servers[which].is_judged = is_judged
         self.reload(self.servers[which])
 
     @rule()
@@ -202,6 +209,12 @@ class Rotation(RuleBasedStateMachine):
         target = self.journal.way_back(self.now, life=DEMO.leaf_ttl)
         assert target is not None
         self.take(steps.GoBack(target.name, "an operator says so"))
+        self.the_authority_works()
+
+    @rule()
+    @precondition(lambda self: self.journal.active is not None)
+    def an_operator_is_in_a_hurry(self) -> None:
+        self.journal = self.journal.hurried()
         self.the_authority_works()
 
     def the_authority_works(self) -> None:
@@ -283,7 +296,7 @@ class Rotation(RuleBasedStateMachine):
         issuer = self.journal.issuer(name)
         assert issuer.state is not IssuerState.ACTIVE
         is_over = issuer.is_expired(self.now) or issuer.is_tainted or self.is_starting_over()
-        assert is_over or not self.fleet().users_of(name)
+        assert is_over or not self.fleet().without(self.journal.fenced).users_of(name)
 
     def check_unproven(self) -> None:
         """Nobody was asked, so there was nothing left to lose, or nothing left to trust."""
@@ -307,12 +320,14 @@ class Rotation(RuleBasedStateMachine):
                     self.impossible.add(name)
             case steps.MarkTrusted(name):
                 self.journal = journal.moved(name, IssuerState.TRUSTED, now=now)
-            case steps.Activate(name, proven):
+            case steps.Activate(name, proven, cut):
                 is_refused = proven and any(s.version < journal.version for s in self.servers)
-                self.journal = journal if is_refused else journal.activated(name, now=now)
-            case steps.GoBack(name):
+                self.journal = journal if is_refused else journal.activated(name, now=now, cut=cut)
+            case steps.GoBack(name, _, fenced):
                 epoch = DEMO.ca.current(now).number
-                self.journal = journal.went_back(name, now=now, epoch=epoch)
+                self.journal = journal.went_back(name, now=now, epoch=epoch, fenced=fenced)
+            case steps.Unfence(servers):
+                self.journal = journal.unfenced(servers)
             case steps.Mint(name) | steps.Remove(name) | steps.Silence(name):
                 self.use_openbao(step, name)
             case _:

@@ -6,21 +6,25 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from services.metadata.flows.acl_following import (
     AclFollower,
     AclSource,
     ManifestUnreadableError,
-    read_acl,
 )
+from services.metadata.flows.manifest_metrics import IN_FORCE, REFUSED, ManifestMetrics
+from services.metadata.flows.rights_keeping import RightsKeeper
 from svc_core.domain.acl import Acl
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER
-from svc_core.errors import ConfigError, Disposition
+from svc_core.errors import ConfigError, Disposition, SecretStoreError
 from svc_core.runtime.health import Health, HealthReport
 from svc_core.runtime.wakeup import Wakeup
 from svc_core.wire import acl_manifest
+from tests.builders import make_surroundings
 from tests.fakes.clock import LoopClock
+from tests.fakes.memory_secret_store import MemorySecretStore
 
 KNOWN = frozenset({GATEKEEPER, AUTHCONTROLLER})
 GOOD = b"roles: {gatekeeper: {publish: [a.b], subscribe: []}}"
@@ -35,12 +39,12 @@ class ScriptedManifest:
     name = "manifest"
 
     def __init__(self, versions: Sequence[bytes | None]) -> None:
-        self._versions = versions
+        self.versions = versions
         self.said = asyncio.Event()
 
     async def follow(self) -> AsyncGenerator[bytes | None, None]:
         """Yield every version."""
-        for version in self._versions:
+        for version in self.versions:
             yield version
         self.said.set()
         await asyncio.Event().wait()
@@ -51,7 +55,7 @@ class UnreadableManifest(ScriptedManifest):
 
     async def follow(self) -> AsyncGenerator[bytes | None, None]:
         """Yield every version, then fail."""
-        for version in self._versions:
+        for version in self.versions:
             yield version
         raise ConfigError("manifest: cannot be read: Permission denied")
 
@@ -69,26 +73,52 @@ def watched() -> Health:
     return health
 
 
+def follower_of(
+    manifest: ScriptedManifest,
+    source: AclSource,
+    health: Health | None = None,
+    *,
+    store: MemorySecretStore | None = None,
+    registry: CollectorRegistry | None = None,
+) -> AclFollower:
+    """Return the follower of the process that holds the lease."""
+    health, metrics = health or watched(), ManifestMetrics(registry or CollectorRegistry())
+    around = make_surroundings(LoopClock(), health=health)
+    rights = RightsKeeper(store or MemorySecretStore(), source, lambda: 1, around, metrics)
+    return AclFollower(manifest, rights, KNOWN, health, metrics)
+
+
 async def follow(
-    source: AclSource, *versions: bytes | None, health: Health | None = None
+    source: AclSource,
+    *versions: bytes | None,
+    health: Health | None = None,
+    registry: CollectorRegistry | None = None,
 ) -> list[Event]:
-    """Follow all versions; return the events that were logged."""
+    """Follow all versions; return what was logged about them."""
     manifest = ScriptedManifest(versions)
-    follower = AclFollower(manifest, source, KNOWN, health or watched())
+    follower = follower_of(manifest, source, health, registry=registry)
     with capture_logs() as events:
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(follower.run())
             await manifest.said.wait()
             following.cancel()
-    return events
+    return [event for event in events if event["event"].startswith("acl.")]
 
 
 def names(events: Sequence[Event]) -> list[str]:
     return [event["event"] for event in events]
 
 
+def refused(registry: CollectorRegistry, code: str) -> float | None:
+    return registry.get_sample_value(REFUSED, {"code": code})
+
+
 def detail(report: HealthReport) -> str:
     return report.loops[AclFollower.name].detail
+
+
+def in_force(registry: CollectorRegistry) -> float | None:
+    return registry.get_sample_value(IN_FORCE)
 
 
 async def test_another_manifest_is_taken_over_and_wakes_who_waits() -> None:
@@ -187,17 +217,46 @@ async def test_health_says_that_the_last_good_one_is_in_force(
 
 
 async def test_one_that_cannot_be_read_keeps_the_last_good_one_and_is_tried_again() -> None:
-    source = AclSource(acl_of(GOOD))
-    follower = AclFollower(UnreadableManifest([OTHER]), source, KNOWN, watched())
+    source, registry, health = AclSource(acl_of(OTHER)), CollectorRegistry(), watched()
+    manifest = UnreadableManifest([])
+    follower = follower_of(manifest, source, health, registry=registry)
     said = "manifest: cannot be read: Permission denied; the last good one stays in force"
 
-    for _ in range(2):
+    for _ in range(3):
         with pytest.raises(ManifestUnreadableError) as caught:
             await follower.run()
 
         assert str(caught.value) == said
         assert caught.value.disposition is Disposition.RETRY
+        assert health.report().ready
     assert source.current == acl_of(OTHER)
+    assert (refused(registry, "acl.unreadable"), in_force(registry)) == (1, 0)
+
+
+async def test_one_that_can_be_read_again_is_judged_anew() -> None:
+    source, registry = AclSource(acl_of(GOOD)), CollectorRegistry()
+    manifest = UnreadableManifest([GOOD])
+    follower = follower_of(manifest, source, registry=registry)
+    events: list[list[str]] = []
+    for manifest.versions in ([GOOD], [], [GOOD]):
+        with capture_logs() as logged, pytest.raises(ManifestUnreadableError):
+            await follower.run()
+        events.append([name for name in names(logged) if name.startswith("acl.")])
+
+    assert events == [[], [], ["acl.recovered"]]
+    assert (refused(registry, "acl.unreadable"), in_force(registry)) == (1, 1)
+
+
+async def test_one_that_is_read_but_cannot_be_watched_counts() -> None:
+    source, registry = AclSource(acl_of(GOOD)), CollectorRegistry()
+    follower = follower_of(UnreadableManifest([OTHER]), source, registry=registry)
+
+    for _ in range(3):
+        with pytest.raises(ManifestUnreadableError):
+            await follower.run()
+
+    assert source.current == acl_of(OTHER)
+    assert (refused(registry, "acl.unreadable"), in_force(registry)) == (0, 1)
 
 
 async def test_the_same_permissions_in_other_words_wake_nobody() -> None:
@@ -209,15 +268,38 @@ async def test_the_same_permissions_in_other_words_wake_nobody() -> None:
     assert not await woken.wait(0)
 
 
-@pytest.mark.parametrize("version", [None, b"roles: 1"])
-async def test_without_a_good_manifest_nothing_begins(version: bytes | None) -> None:
-    with pytest.raises(ConfigError, match="manifest"):
-        await read_acl(ScriptedManifest([version]), known=KNOWN)
+async def test_what_changes_nothing_is_counted_by_what_is_wrong_with_it() -> None:
+    registry = CollectorRegistry()
+
+    await follow(AclSource(acl_of(GOOD)), GOOD, b"roles: 1", None, b"", GOOD, registry=registry)
+
+    assert refused(registry, "acl.refused") == 2
+    assert refused(registry, "acl.missing") == 1
+    assert refused(registry, "acl.unreadable") == 0
+    assert in_force(registry) == 1
+
+
+async def test_what_could_not_be_stored_is_not_granted_and_tried_again() -> None:
+    source, store = AclSource(acl_of(GOOD)), MemorySecretStore()
+    follower = follower_of(ScriptedManifest([OTHER]), source, store=store)
+    store.failure = SecretStoreError("OpenBao is away")
+
+    with pytest.raises(SecretStoreError):
+        await follower.run()
+    granted = source.current
+    store.failure = None
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(follower.run())
+        await asyncio.sleep(1)
+        following.cancel()
+
+    assert granted == acl_of(GOOD)
+    assert source.current == acl_of(OTHER)
 
 
 async def test_what_grants_nothing_is_said_once() -> None:
     raw = b"roles: {gatekeeper: {publish: ['a.>', b, b]}, stranger: {publish: [a.b]}}"
-    source = AclSource(await read_acl(ScriptedManifest([raw]), known=KNOWN))
+    source = AclSource(None)
 
     events = await follow(source, raw, raw)
 

@@ -4,17 +4,23 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
 
 from services.metadata.domain.issuers import IssuerState
 from services.metadata.domain.journal import Journal
+from services.metadata.domain.key_generations import acl_digest
+from services.metadata.domain.roots import NO_ROOTS
 from services.metadata.flows.acl_following import AclSource
 from services.metadata.flows.announcing import desired_state, grants_of
 from svc_core.crypto import contexts
 from svc_core.crypto.signing import Algorithm
-from svc_core.domain.identity import GATEKEEPER
+from svc_core.domain.acl import Acl
+from svc_core.domain.acl_diff import diff_acls
+from svc_core.domain.desired import TopicGrant
+from svc_core.domain.identity import GATEKEEPER, METADATA, WATCHER, Deployment, Subject
+from svc_core.domain.nats_accounts import render_accounts
 from svc_core.domain.subjects import (
     AUTH_REQUEST,
-    BUNDLE_PULL,
     CA_CERT,
     DESIRED_PATH,
     DURABLES,
@@ -26,10 +32,11 @@ from svc_core.flows.statements import Statements
 from svc_core.wire import desired as desired_wire
 from svc_core.wire import documents
 from svc_core.wire.identities import PublicIdentity
-from tests.builders import make_desired
+from tests.builders import DEMO, make_desired
 from tests.unit.metadata.acls import ACL
 from tests.unit.metadata.journals import ca, make_issuer, make_journal
 from tests.unit.metadata.world import World, after, run_for
+from tests.unit.svc_core.domain.acl_examples import acls
 
 
 def said(world: World) -> list[int]:
@@ -135,8 +142,39 @@ def test_the_grants_are_those_of_the_acl_in_one_order() -> None:
     grants = grants_of(ACL)
 
     assert list(grants) == sorted(ACL.services)
-    assert grants[GATEKEEPER].publish == (AUTH_REQUEST, BUNDLE_PULL)
-    assert grants[GATEKEEPER].subscribe == (RESPONDER, CA_CERT)
+    assert grants[GATEKEEPER] == TopicGrant((AUTH_REQUEST,), (RESPONDER,))
+    assert grants[WATCHER] == TopicGrant((), ())
+
+
+@given(acls)
+def test_what_the_grants_leave_out_is_in_nobodys_permissions(acl: Acl) -> None:
+    whole = {s: TopicGrant(tuple(p.publish), tuple(p.subscribe)) for s, p in acl.services.items()}
+
+    assert render_accounts(grants_of(acl), Deployment()) == render_accounts(whole, Deployment())
+
+
+@given(acls, acls)
+def test_other_grants_are_other_users_and_another_digest(before: Acl, after: Acl) -> None:
+    grants, grants_after = grants_of(before), grants_of(after)
+    changed = {
+        service
+        for service in {*grants, *grants_after}
+        if grants.get(service) != grants_after.get(service)
+    }
+
+    # Metadata has a user whatever the manifest says.
+    users = diff_acls(before, after).nats_users
+    assert changed - {METADATA} == set(users) - {METADATA}
+    assert not changed or acl_digest(before) != acl_digest(after)
+
+
+def test_the_state_of_ten_thousand_topics_is_no_larger_than_that_of_two() -> None:
+    many = frozenset(Subject(f"scale.topic-{number}") for number in range(10_000))
+    mine = ACL.services[GATEKEEPER]
+    acl = Acl({**ACL.services, GATEKEEPER: replace(mine, publish=mine.publish | many)})
+
+    assert grants_of(acl) == grants_of(ACL)
+    assert acl_digest(acl) != acl_digest(ACL)
 
 
 async def test_the_desired_state_says_what_the_journal_implies() -> None:
@@ -149,7 +187,10 @@ async def test_the_desired_state_says_what_the_journal_implies() -> None:
         kicked=(ca(),),
     )
 
-    state = desired_state(replace(journal, version=9), AclSource(ACL), "root\n", world.around)
+    now = world.clock.now()
+    roots = NO_ROOTS.adopted(pem="root\n", key="k", not_after=now + DEMO.root_validity, now=now)
+
+    state = desired_state(replace(journal, version=9, roots=roots), AclSource(ACL), world.around)
 
     assert (state.version, state.active, state.kicked_issuers) == (9, ca(1), (ca(),))
     assert [issuer.name for issuer in state.issuers] == [ca(1), ca()]
@@ -159,4 +200,26 @@ async def test_the_desired_state_says_what_the_journal_implies() -> None:
 
 async def test_without_an_active_issuer_nothing_is_wanted() -> None:
     with pytest.raises(ValueError, match="without an active issuer"):
-        desired_state(Journal(), AclSource(ACL), "root\n", World().around)
+        desired_state(Journal(), AclSource(ACL), World().around)
+
+
+async def test_a_state_that_is_not_acknowledged_does_not_keep_back_the_next() -> None:
+    world = World()
+    announcer = world.start().announcer
+    sent: list[str] = []
+    hang = asyncio.Event()
+
+    async def unanswered(topic: str, payload: bytes, *, message_id: str, **_: str) -> bool:
+        sent.append(message_id)
+        return await hang.wait()
+
+    world.bus.publish = unanswered  # type: ignore[method-assign]
+    await announcer.store(make_desired(version=1))
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(announcer.run())
+        await asyncio.sleep(0.5)
+        await announcer.store(make_desired(version=2))
+        await asyncio.sleep(1.0)
+        running.cancel()
+
+    assert [message_id.split(".")[1] for message_id in sent] == ["1", "2"]

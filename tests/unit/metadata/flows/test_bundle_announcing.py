@@ -38,7 +38,7 @@ class Ears:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Authority]:
         """Listen, and yield an authority that has been running for a moment."""
-        authority = self.world.start()
+        authority = self.world.start_alone()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._listen(service)) for service in SERVICES]
             await asyncio.sleep(0)

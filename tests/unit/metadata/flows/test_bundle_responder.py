@@ -1,13 +1,18 @@
 """A bundle goes to who it is for and to nobody else; every attack has a refusal of its own."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from itertools import cycle
 
 import pytest
 
 from services.metadata.domain.key_generations import data_topics
+from services.metadata.flows.acl_following import AclSource
+from services.metadata.flows.bundle_assembling import BundleOverLimitError, encode_bundle
+from services.metadata.flows.key_reading import KeysNotReadyError
 from svc_core.crypto import contexts
 from svc_core.crypto.kem import KemKey
 from svc_core.domain.acl import acl_from_roles
@@ -17,7 +22,9 @@ from svc_core.domain.identity import (
     WATCHER,
     InstanceName,
     ServiceName,
+    Subject,
 )
+from svc_core.domain.keys import KeyRing
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import AUTH_REQUEST, identity_path
 from svc_core.errors import (
@@ -33,10 +40,10 @@ from svc_core.errors import (
     VerificationError,
 )
 from svc_core.wire import bundle_exchange
-from tests.builders import DEMO, NOW, fixed_bytes
+from tests.builders import DEMO, NOW, fixed_bytes, make_bundle
 from tests.unit.metadata.acls import ACL, KNOWN, roles
 from tests.unit.metadata.office import Office, follower_of, open_office, opened
-from tests.unit.metadata.world import Follower, World, run_for
+from tests.unit.metadata.world import Authority, Follower, World, run_for
 
 EPOCH = DEMO.keys.current(NOW).number
 
@@ -69,7 +76,7 @@ async def test_a_bundle_holds_what_its_service_may_have_and_lives_four_periods()
 
 async def test_the_version_grows_with_the_keys() -> None:
     world = World()
-    authority, gatekeeper = world.start(), Follower(world)
+    authority, gatekeeper = world.start_alone(), Follower(world)
     gatekeeper.register()
     office = Office(world, gatekeeper)
     versions: list[int] = []
@@ -84,6 +91,88 @@ async def test_the_version_grows_with_the_keys() -> None:
             responding.cancel()
 
     assert versions == sorted(set(versions))
+
+
+@asynccontextmanager
+async def answered_by(*authorities: Authority) -> AsyncIterator[None]:
+    """Have one or several replicas answer."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(a.responder.run()) for a in authorities]
+        await asyncio.sleep(0)
+        yield
+        for task in tasks:
+            task.cancel()
+
+
+async def test_a_replica_that_stands_by_answers_with_what_is_stored() -> None:
+    world = World()
+    holder, other = world.start_alone(), world.start("metadata-2", term=lambda: None)
+    gatekeeper = Follower(world)
+    gatekeeper.register()
+    office = Office(world, gatekeeper)
+    rings: list[tuple[int, list[bytes]]] = []
+    await run_for(0.1, holder.keys)
+    for authority in (holder, other):
+        async with answered_by(authority):
+            request = office.request(nonce=fixed_bytes(str(len(rings))))
+            bundle = opened(await office.ask(await office.signed(request)))
+            rings.append((bundle.version, [k.secret.reveal() for k in bundle.ring.topics.values()]))
+
+    assert rings[0] == rings[1]
+    assert len(rings[0][1]) == 2
+
+
+async def test_a_replica_that_stands_by_gives_no_keys_by_rights_that_are_not_the_ledgers() -> None:
+    world = World()
+    holder, gatekeeper = world.start_alone(), Follower(world)
+    gatekeeper.register()
+    await run_for(0.1, holder.keys)
+    changed = roles()
+    changed[GATEKEEPER]["subscribe"].append(AUTH_REQUEST)
+    world.acls = AclSource(acl_from_roles(changed, known=KNOWN)[0])
+    other, office = world.start("metadata-2", term=lambda: None), Office(world, gatekeeper)
+
+    async with answered_by(other):
+        code = await office.refusal(await office.signed(office.request()))
+
+    assert code == KeysNotReadyError.code
+
+
+async def test_a_replica_that_stands_by_gives_nothing_once_the_ledger_is_of_other_rights() -> None:
+    world = World()
+    holder, ours = world.start_alone(), world.acls
+    world.acls = AclSource(ours.current)
+    other, gatekeeper = world.start("metadata-2", term=lambda: None), Follower(world)
+    gatekeeper.register()
+    office = Office(world, gatekeeper)
+    await holder.keys.catch_up()
+    await other.keys.catch_up()
+    changed = roles()
+    changed[GATEKEEPER]["subscribe"].append(AUTH_REQUEST)
+    ours.replace(acl_from_roles(changed, known=KNOWN)[0])
+    await holder.keys.catch_up()
+
+    async with answered_by(other):
+        assert await office.refusal(await office.signed(office.request())) == KeysNotReadyError.code
+
+        world.acls.replace(ours.current)
+        request = office.request(nonce=fixed_bytes("again"))
+        assert not await office.refusal(await office.signed(request))
+
+
+def test_a_bundle_of_more_keys_than_one_may_hold_says_so() -> None:
+    bundle = make_bundle()
+    long = "a" * 100
+    topics = [
+        replace(key, topic=Subject(f"{long}.{n}"), key_id=f"{long}.{n}-epoch-{EPOCH}")
+        for n, key in zip(range(10_000), cycle(bundle.ring.topics.values()), strict=False)
+    ]
+    ring = KeyRing.of(
+        GATEKEEPER, signing=[], verify=[], topics=topics, permissions=[], producers={}
+    )
+
+    with pytest.raises(BundleOverLimitError, match="gatekeeper"):
+        encode_bundle(replace(bundle, ring=ring))
 
 
 # --- what is refused, and how -------------------------------------------------------------------

@@ -40,8 +40,8 @@ async def test_a_first_boot_needs_no_nats_and_waits_for_nobody() -> None:
     assert [s.active for s in world.desired] == [ca()] * len(world.desired)
     assert await world.states() == {ca(): ACTIVE}
     assert world.proof.proven == []
-    assert world.desired[-1].grants[GATEKEEPER].subscribe == (RESPONDER, "metadata.client.ca-cert")
-    assert world.desired[-1].root_pem == "root\n"
+    assert world.desired[-1].grants[GATEKEEPER].subscribe == (RESPONDER,)
+    assert world.desired[-1].root_pem == world.roots.pem("root")
 
 
 async def test_the_first_state_is_stored_within_a_moment() -> None:
@@ -239,7 +239,7 @@ def assert_versions_grow(world: World) -> None:
 
 WITHOUT_BEATS = LeaseTimes(timedelta(hours=1), timedelta(hours=1))
 """So that every effect that is counted is one of a step."""
-FIRST_ROTATION = 24
+FIRST_ROTATION = 26
 """Effects from an empty store to the predecessor's being drained."""
 WINDING_UP = 8
 """Effects of retiring and removing an issuer."""

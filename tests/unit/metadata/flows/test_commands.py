@@ -45,6 +45,8 @@ class Desk:
     done: list[str] = field(default_factory=list)
     failure: SvcError | None = None
     takes_s: float = 0.0
+    holder: str = "metadata-1"
+    """Who holds the lease."""
 
     def follower(self, instance: str = "metadata-1") -> CommandFollower:
         """Return the loop of one replica, which knows one kind of command."""
@@ -54,6 +56,7 @@ class Desk:
             Statements([pinned]),
             {HELLO: self._greet},
             instance,
+            lambda: self.holder == instance,
             self.world.around,
         )
 
@@ -114,9 +117,36 @@ async def test_a_restart_and_a_second_replica_do_not_repeat_it() -> None:
     await desk.leave(desk.command())
 
     await run_for(5, desk.follower("metadata-1"), desk.follower("metadata-2"))
+    desk.holder = "metadata-3"
     await run_for(60, desk.follower("metadata-3"))
 
     assert desk.done == ["c-1"]
+
+
+async def test_who_stands_by_leaves_a_command_to_the_holder() -> None:
+    desk = Desk(holder="metadata-2")
+    await desk.leave(desk.command())
+
+    await run_for(10, desk.follower("metadata-1"))
+    untouched = await desk.result()
+    await run_for(1, desk.follower("metadata-1"), desk.follower("metadata-2"))
+
+    assert untouched is None
+    result = await desk.result()
+    assert result is not None
+    assert (result.state, result.by) == (CommandState.DONE, "metadata-2")
+
+
+async def test_who_loses_the_lease_between_two_commands_leaves_the_second() -> None:
+    desk = Desk(takes_s=1)
+    for name in ("c-1", "c-2"):
+        await desk.leave(desk.command(name))
+    asyncio.get_running_loop().call_later(0.5, setattr, desk, "holder", "metadata-2")
+
+    await run_for(10, desk.follower("metadata-1"))
+
+    assert desk.done == ["c-1"]
+    assert await desk.result("c-2") is None
 
 
 async def test_commands_are_carried_out_in_the_order_of_their_names_within_a_second() -> None:
@@ -150,17 +180,30 @@ async def test_what_was_begun_is_taken_up_after_a_crash_even_past_its_time() -> 
     assert desk.done == ["c-1"]
 
 
-async def test_another_replica_takes_up_what_the_first_has_left_for_long() -> None:
+async def test_who_takes_the_lease_takes_up_at_once_what_the_former_holder_had_begun() -> None:
     desk = Desk(failure=SecretStoreError("OpenBao is away"))
     await desk.leave(desk.command())
     await run_for(0.1, desk.follower("metadata-1"))
-    desk.failure = None
-    other = desk.follower("metadata-2")
+    desk.failure, desk.holder = None, "metadata-2"
 
-    await run_for(20, other)
-    assert desk.done == []
-    await run_for(15, other)
-    assert desk.done == ["c-1"]
+    await run_for(1, desk.follower("metadata-1"), desk.follower("metadata-2"))
+
+    result = await desk.result()
+    assert result is not None
+    assert (result.state, result.by, desk.done) == (CommandState.DONE, "metadata-2", ["c-1"])
+
+
+async def test_who_was_frozen_in_the_middle_of_a_command_writes_nothing_over_its_result() -> None:
+    desk = Desk(takes_s=5)
+    await desk.leave(desk.command())
+    asyncio.get_running_loop().call_later(1, setattr, desk, "holder", "metadata-2")
+    asyncio.get_running_loop().call_later(1, setattr, desk, "takes_s", 0)
+
+    await run_for(20, desk.follower("metadata-1"), desk.follower("metadata-2"))
+
+    result = await desk.result()
+    assert result is not None
+    assert (result.state, result.by) == (CommandState.DONE, "metadata-2")
 
 
 # --- what is refused ----------------------------------------------------------------------------

@@ -9,10 +9,11 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
-from services.metadata.domain.key_ledger import EPOCH_SHIFT
+from services.metadata.domain.key_ledger import EPOCH_SHIFT, KeyLedger
 from services.metadata.flows.instance_keys import (
     STRANGERS_AT_ONCE,
     STRANGERS_PER_S,
@@ -176,14 +177,15 @@ async def an_older_bundle(office: Office) -> str:
     """Metadata itself, started again from a backup of yesterday."""
     old = await office.world.store.fetch(LEDGER_PATH)
     assert old is not None
-    await office.note(lambda ledger: ledger.rolled("today"))
     follower, channel = follower_of(office, office.gatekeeper)
-    await follower.pull()
+    for order in ("this morning", "this evening"):
+        await office.note(partial(KeyLedger.rolled, order=order))
+        await follower.pull()
     assert channel.version > EPOCH * EPOCH_SHIFT + 1
 
     office.world.store.put(LEDGER_PATH, old.data)
     office.world.bus = SeverableBus()
-    restored = office.world.start()
+    restored = office.world.start_alone()
     follower, fresh = follower_of(office, office.gatekeeper)
     fresh.adopt(channel.ring, channel.version)
     await restored.keys.catch_up()

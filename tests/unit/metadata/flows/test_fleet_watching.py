@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from services.metadata.flows.fleet_watching import StatusListener
 from svc_core.crypto import contexts
 from svc_core.domain.identity import GATEKEEPER, WATCHER, InstanceName
 from svc_core.domain.status import InstanceStatus
@@ -21,7 +22,7 @@ from svc_core.errors import (
 from svc_core.wire import documents
 from svc_core.wire import status as status_wire
 from tests.builders import DEMO
-from tests.unit.metadata.world import Follower, World, make_followers
+from tests.unit.metadata.world import Follower, World, make_followers, run_for
 
 TICK = timedelta(microseconds=1)
 
@@ -230,3 +231,73 @@ async def test_who_was_refused_and_comes_right_counts_again() -> None:
 
     assert observed is not None
     assert [s.instance for s in observed.live] == [follower.instance]
+
+
+# --- what is heard ------------------------------------------------------------------------------
+
+
+async def signed(follower: Follower, status: InstanceStatus) -> bytes:
+    """Return a status as an instance says it live."""
+    document = await follower.author.sign(
+        status_wire.encode(status), context=contexts.INSTANCE_STATUS
+    )
+    return documents.encode(document)
+
+
+async def test_what_is_said_is_known_although_the_stream_does_not_answer() -> None:
+    world = World()
+    follower = Follower(world)
+    follower.register()
+    fleet = world.start().fleet
+    world.bus.is_severed = True
+    fleet.hear(await signed(follower, replace(follower.status(), version=9)))
+
+    observed = await fleet.observe()
+
+    assert observed is None, "there may be others"
+    assert [s.version for s in fleet.heard().live] == [9]
+
+
+async def test_of_what_is_stored_and_what_is_heard_the_newer_counts() -> None:
+    world = World()
+    follower = Follower(world)
+    follower.register()
+    now = world.clock.now()
+    await follower.publish(replace(follower.status(), version=5, sent_at=now))
+    fleet = world.start().fleet
+    for version, ahead in ((4, -1), (6, 1)):
+        late = replace(follower.status(), version=version, sent_at=now + timedelta(seconds=ahead))
+        fleet.hear(await signed(follower, late))
+        observed = await fleet.observe()
+        assert observed is not None
+        assert [s.version for s in observed.live] == [max(version, 5)]
+
+
+async def test_what_is_heard_and_not_signed_by_its_instance_does_not_count() -> None:
+    world = World()
+    follower, thief = Follower(world), Follower(world, GATEKEEPER, InstanceName("g2"))
+    follower.register()
+    thief.register()
+    fleet = world.start().fleet
+    thief.author.id = follower.author.id
+    fleet.hear(await signed(thief, follower.status()))
+    fleet.hear(b"junk")
+
+    with capture_logs() as logs:
+        observed = await fleet.observe()
+
+    assert observed is not None
+    assert list(observed.live) == []
+    assert [e["event"] for e in logs] == ["status.refused"]
+
+
+async def test_the_listener_hears_every_instance() -> None:
+    world = World()
+    authority = world.start()
+    follower, watcher = make_followers(world)
+
+    await run_for(1, StatusListener(world.bus, authority.fleet), follower, watcher)
+    world.bus.is_severed = True
+
+    assert await authority.fleet.observe() is None
+    assert {s.service for s in authority.fleet.heard().live} == {GATEKEEPER, WATCHER}

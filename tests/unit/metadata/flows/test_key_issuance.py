@@ -42,7 +42,7 @@ def written(world: World) -> list[str]:
 
 async def test_the_first_keys_are_those_of_the_running_epoch() -> None:
     world = World()
-    issuance = world.start().keys
+    issuance = world.start_alone().keys
 
     await run_for(1, issuance)
 
@@ -52,14 +52,14 @@ async def test_the_first_keys_are_those_of_the_running_epoch() -> None:
 
 
 async def test_before_the_first_there_is_none() -> None:
-    issuance = World().start().keys
+    issuance = World().start_alone().keys
 
     assert (issuance.newest_epoch, issuance.generations) == (-1, ())
 
 
 async def test_the_next_keys_are_there_from_the_beginning_of_the_lead() -> None:
     world = World()
-    issuance = world.start().keys
+    issuance = world.start_alone().keys
 
     await run_for(LEAD_S - 0.1, issuance)
     assert epochs(issuance) == [0]
@@ -70,7 +70,7 @@ async def test_the_next_keys_are_there_from_the_beginning_of_the_lead() -> None:
 
 async def test_four_epochs_and_the_next_are_kept_and_older_ones_destroyed() -> None:
     world = World()
-    issuance = world.start().keys
+    issuance = world.start_alone().keys
 
     await run_for(7 * PERIOD_S + LEAD_S + 0.1, issuance)
 
@@ -82,10 +82,10 @@ async def test_four_epochs_and_the_next_are_kept_and_older_ones_destroyed() -> N
 
 async def test_a_restart_serves_the_same_bytes() -> None:
     world = World()
-    before = world.start().keys
+    before = world.start_alone().keys
     await run_for(2 * PERIOD_S, before)
 
-    restarted = world.start().keys
+    restarted = world.start_alone().keys
     await run_for(0.1, restarted)
 
     assert secrets(restarted) == secrets(before)
@@ -94,7 +94,7 @@ async def test_a_restart_serves_the_same_bytes() -> None:
 
 async def test_two_replicas_serve_the_same_bytes() -> None:
     world = World(wrap=MemoryKeyWrap(takes_s=0.1))
-    one, other = world.start("metadata-1").keys, world.start("metadata-2").keys
+    one, other = world.start_alone().keys, world.start("metadata-2", term=lambda: None).keys
 
     await run_for(2 * PERIOD_S, one, other)
 
@@ -104,12 +104,12 @@ async def test_two_replicas_serve_the_same_bytes() -> None:
 
 async def test_epochs_in_which_nothing_was_made_stay_empty() -> None:
     world = World()
-    await run_for(1, world.start().keys)
+    await run_for(1, world.start_alone().keys)
     asleep_s = 2 * PERIOD_S
 
     async def later() -> KeyIssuance:
         await run_for(asleep_s)
-        restarted = world.start().keys
+        restarted = world.start_alone().keys
         await run_for(0.1, restarted)
         return restarted
 
@@ -120,19 +120,19 @@ async def test_epochs_in_which_nothing_was_made_stay_empty() -> None:
 @pytest.mark.parametrize("effect", [1, 2, 3, 4, 5, 6])
 async def test_a_write_that_fails_makes_no_second_key(effect: int, *, is_after: bool) -> None:
     world = World(Mishaps(effect, is_after=is_after))
-    issuance = world.start().keys
+    issuance = world.start_alone().keys
 
     await run_for(4 * PERIOD_S + LEAD_S + 1, issuance)
 
     assert len(written(world)) == len(set(written(world))) == 6
-    restarted = world.start().keys
+    restarted = world.start_alone().keys
     await run_for(0.1, restarted)
     assert secrets(restarted) == secrets(issuance)
 
 
 async def test_nothing_is_stored_as_it_is() -> None:
     world = World()
-    issuance = world.start().keys
+    issuance = world.start_alone().keys
     await run_for(1, issuance)
 
     stored = msgspec.json.encode(world.store.history)
@@ -145,7 +145,7 @@ async def test_nothing_is_stored_as_it_is() -> None:
 
 async def test_another_acl_gets_its_keys_at_once_and_leaves_the_others() -> None:
     world = World()
-    issuance = world.start().keys
+    issuance = world.start_alone().keys
     changed = roles()
     changed[GATEKEEPER]["publish"] += ["audit.trail"]
     acl, _ = acl_from_roles(changed, known=KNOWN)
@@ -164,7 +164,7 @@ async def test_another_acl_gets_its_keys_at_once_and_leaves_the_others() -> None
 
 async def test_while_openbao_is_away_what_is_at_hand_stays_at_hand() -> None:
     world = World()
-    issuance = world.start().keys
+    issuance = world.start_alone().keys
     await run_for(1, issuance)
 
     world.store.failure = SecretStoreError("OpenBao is away")
@@ -193,13 +193,13 @@ async def test_stored_keys_that_are_not_what_they_should_be_are_refused(case: st
     world.store.put(f"{KEYS_PATH}/{EPOCH}", entries[case])
 
     with pytest.raises(MalformedMessageError):
-        await run_for(1, world.start().keys)
+        await run_for(1, world.start_alone().keys)
 
 
 async def test_what_is_no_epoch_is_left_alone() -> None:
     world = World()
     world.store.put(f"{KEYS_PATH}/readme", {"text": DEAD_LETTER_STREAM})
 
-    await run_for(1, world.start().keys)
+    await run_for(1, world.start_alone().keys)
 
     assert "readme" in await world.store.fetch_names(KEYS_PATH)

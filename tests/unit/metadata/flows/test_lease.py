@@ -5,10 +5,7 @@ then goes on with what it knew, as after SIGSTOP and SIGCONT.
 """
 
 import asyncio
-from collections.abc import Awaitable
-from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TypeVar
 
 import pytest
 from structlog.testing import capture_logs
@@ -18,115 +15,21 @@ from services.metadata.domain.issuers import IssuerState
 from services.metadata.domain.journal import Journal, Lease
 from services.metadata.domain.key_ledger import KeySnapshot
 from services.metadata.domain.lease import LeaseTimes, LeaseView
-from services.metadata.ports import IssuerMint, MintedIssuer
+from services.metadata.flows.ledger_keeping import LEDGER_PATH
 from svc_core.domain.audit import AUDIT_PATH
-from svc_core.domain.subjects import DESIRED_PATH, JOURNAL_PATH
+from svc_core.domain.subjects import DESIRED_PATH, JOURNAL_PATH, KEYS_PATH
 from svc_core.errors import StaleWriteError
-from svc_core.ports.secret_store import Document, SecretStore, Versioned
 from tests.builders import DEMO
+from tests.unit.metadata.frost import Frost, start_frosty
 from tests.unit.metadata.journals import EPOCH, ca
 from tests.unit.metadata.logbook import assert_whole, read_log
 from tests.unit.metadata.world import Authority, World, after, make_followers, run_for
 
-T = TypeVar("T")
 TIMES = LeaseTimes.of(DEMO)
 PATIENCE_S = TIMES.patience.total_seconds()
 BEAT_S = TIMES.beat.total_seconds()
 PERIOD_S = DEMO.ca.period.total_seconds()
 ONE_LOOK_S = 1.1
-FROZEN_S = 10.0
-
-
-@dataclass
-class Frost:
-    """Stops one process at its call number ``at`` of ``verb`` below ``path``, until it thaws."""
-
-    verb: str = ""
-    path: str = ""
-    at: int = 0
-    is_before: bool = True
-    """Whether it stops before the call is made, or before it hears the answer."""
-    count: int = 0
-    runs: asyncio.Event = field(default_factory=asyncio.Event)
-    came: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.runs.set()
-
-    async def around(self, verb: str, path: str, work: Awaitable[T]) -> T:
-        """Do ``work``, with a stop where there is to be one."""
-        is_it = verb == self.verb and path.startswith(self.path)
-        self.count += is_it
-        strikes = is_it and self.count == self.at
-        if strikes and self.is_before:
-            self._freeze()
-        await self.runs.wait()
-        result = await work
-        if strikes and not self.is_before:
-            self._freeze()
-        await self.runs.wait()
-        return result
-
-    def _freeze(self) -> None:
-        self.runs.clear()
-        self.came.set()
-        after(FROZEN_S, self.runs.set)
-
-
-@dataclass
-class FrostyStore:
-    """A `SecretStore` as a process sees it that may freeze at any call."""
-
-    inner: SecretStore
-    frost: Frost
-
-    async def fetch(self, path: str) -> Versioned | None:
-        """Fetch, when it runs."""
-        return await self.frost.around("fetch", path, self.inner.fetch(path))
-
-    async def store(self, path: str, data: Document, *, expected_version: int | None) -> int:
-        """Store, when it runs."""
-        work = self.inner.store(path, data, expected_version=expected_version)
-        return await self.frost.around("store", path, work)
-
-    async def fetch_names(self, path: str) -> tuple[str, ...]:
-        """List, when it runs."""
-        return await self.frost.around("list", path, self.inner.fetch_names(path))
-
-    async def remove(self, path: str) -> None:
-        """Remove, when it runs."""
-        await self.frost.around("remove", path, self.inner.remove(path))
-
-
-@dataclass
-class FrostyMint:
-    """An `IssuerMint` of the same process."""
-
-    inner: IssuerMint
-    frost: Frost
-
-    async def mint(self, name: str) -> MintedIssuer:
-        """Mint, when it runs."""
-        return await self.frost.around("mint", name, self.inner.mint(name))
-
-    async def silence(self, name: str) -> None:
-        """Silence, when it runs."""
-        await self.frost.around("silence", name, self.inner.silence(name))
-
-    async def remove(self, name: str) -> None:
-        """Remove, when it runs."""
-        await self.frost.around("delete", name, self.inner.remove(name))
-
-    async def fetch_root(self) -> str:
-        """Fetch, when it runs."""
-        return await self.frost.around("root", "", self.inner.fetch_root())
-
-
-def start_frosty(world: World, frost: Frost, holder: str = "metadata-1") -> Authority:
-    """Return a process of the authority that ``frost`` can stop."""
-    return world.start(
-        holder, store=FrostyStore(world.store, frost), mint=FrostyMint(world.mint, frost)
-    )
 
 
 def assert_nothing_was_lost_or_doubled(world: World, periods: int) -> None:
@@ -245,6 +148,16 @@ def revealed(snapshot: KeySnapshot) -> list[bytes]:
     return [k.reveal() for g in generations for t in sorted(g.topics) for k in g.topics[t]]
 
 
+async def assert_both_serve_the_same_keys(
+    first: Authority, second: Authority, *, term: int
+) -> None:
+    """The ledger is of ``term``, and whoever is asked gives the same keys."""
+    theirs, ours = await second.keys.catch_up(), await first.keys.catch_up()
+    assert ours.ledger == theirs.ledger
+    assert (ours.ledger.term, ours.ledger.issued_in) == (term, term)
+    assert revealed(ours) == revealed(theirs) != []
+
+
 async def test_both_replicas_answer_with_the_same_keys() -> None:
     world = World()
     first, second = world.start("metadata-1"), world.start("metadata-2")
@@ -293,11 +206,27 @@ async def test_who_was_away_for_long_looks_before_it_does_anything() -> None:
     assert len(world.store.history) == written
 
 
+async def test_who_has_proved_nothing_for_long_has_no_term_although_it_knows_of_no_other() -> None:
+    keeper = World().start("metadata-1").keeper
+    terms = [keeper.term]
+    assert await keeper.hold()
+    terms.append(keeper.term)
+
+    await asyncio.sleep(PATIENCE_S)
+
+    terms.append(keeper.term)
+    assert keeper.is_holder
+    assert await keeper.hold()
+    assert [*terms, keeper.term] == [None, 1, None, 1]
+
+
 FREEZES = [
     *((("store", f"{AUDIT_PATH}/", n), f"an audit entry, {n}") for n in (2, 5, 7, 9, 11)),
     *((("store", DESIRED_PATH, n), f"the desired state, {n}") for n in (1, 3, 4)),
     *((("store", JOURNAL_PATH, n), f"the journal, {n}") for n in (1, 15, 30)),
     (("fetch", DESIRED_PATH, 4), "a look at the desired state"),
+    (("store", KEYS_PATH, 2), "the keys of the next epoch"),
+    (("store", LEDGER_PATH, 2), "the ledger of keys"),
     (("mint", "", 2), "making an issuer"),
     (("delete", "", 1), "deleting an issuer"),
 ]
@@ -319,6 +248,8 @@ async def test_a_frozen_holder_that_wakes_up_loses_and_doubles_nothing(
     journal = await world.journal()
     assert journal.lease.holder == "metadata-2"
     assert (first.keeper.is_holder, second.keeper.is_holder) == (False, True)
+    assert (first.keeper.term, second.keeper.term) == (None, journal.lease.term)
+    await assert_both_serve_the_same_keys(first, second, term=journal.lease.term)
     assert world.desired[-1].version == journal.version
     assert journal.active is not None
     assert (journal.active.epoch, journal.active.state) == (EPOCH + 2, IssuerState.ACTIVE)

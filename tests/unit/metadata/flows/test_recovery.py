@@ -1,6 +1,7 @@
 """The reconciler undoes what failed, leaves what is distrusted, and writes down what it does."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
@@ -12,9 +13,11 @@ from services.metadata.domain.issuers import IssuerState
 from services.metadata.flows import rotation_metrics
 from services.metadata.flows.audit_keeping import entry_path
 from services.metadata.flows.issuer_orders import IssuerOrders
+from svc_core.crypto import contexts
 from svc_core.domain.audit import AUDIT_PATH, CHECKPOINT
 from svc_core.domain.operator_command import (
     ROLLBACK,
+    ROTATE_CA,
     TAINT,
     CommandRefusedError,
     CommandUnknownError,
@@ -22,11 +25,20 @@ from svc_core.domain.operator_command import (
 )
 from svc_core.domain.subjects import DESIRED_PATH, JOURNAL_PATH
 from svc_core.errors import SecretStoreError, StaleWriteError
+from svc_core.wire import documents
+from svc_core.wire import status as status_wire
 from tests.builders import DEMO, NOW, make_desired
 from tests.fakes.mishaps import Mishaps
 from tests.unit.metadata.journals import EPOCH, ca
 from tests.unit.metadata.logbook import assert_whole, read_log, stored_log
-from tests.unit.metadata.world import Authority, World, after, make_followers, run_for
+from tests.unit.metadata.world import (
+    Authority,
+    Follower,
+    World,
+    after,
+    make_followers,
+    run_for,
+)
 
 PERIOD_S = DEMO.ca.period.total_seconds()
 LEAD_S = PERIOD_S - DEMO.ca.lead.total_seconds()
@@ -41,6 +53,7 @@ class Operator:
     world: World
     authority: Authority
     refusals: list[Exception] = field(default_factory=list)
+    outcomes: list[Mapping[str, object]] = field(default_factory=list)
     name: str = "operator"
 
     async def give(self, kind: str, *, order: str = "order-1", **arguments: str) -> None:
@@ -52,7 +65,7 @@ class Operator:
             return
 
         try:
-            await carry_out(command, progress)
+            self.outcomes.append(await carry_out(command, progress))
         except (CommandUnknownError, CommandRefusedError) as err:
             self.refusals.append(err)
 
@@ -72,6 +85,25 @@ class Giving:
         """Wait, give the order, rest."""
         await asyncio.sleep(self.at)
         await self.operator.give(self.kind, order=self.order, **self.arguments)
+        await asyncio.Event().wait()
+
+
+@dataclass
+class Saying:
+    """A loop that has the authority hear a status ``at`` a time, then rests."""
+
+    authority: Authority
+    follower: Follower
+    at: float
+    name: str = "saying"
+
+    async def run(self) -> None:
+        """Wait, say it, rest."""
+        await asyncio.sleep(self.at)
+        document = await self.follower.author.sign(
+            status_wire.encode(self.follower.status()), context=contexts.INSTANCE_STATUS
+        )
+        self.authority.fleet.hear(documents.encode(document))
         await asyncio.Event().wait()
 
 
@@ -116,6 +148,41 @@ async def test_a_server_that_does_not_follow_an_activation_brings_the_former_iss
     await assert_whole(world)
 
 
+async def test_a_failure_that_was_judged_is_undone_at_once_and_the_server_is_fenced() -> None:
+    world = World()
+    authority, (gatekeeper, watcher) = world.start(), make_followers(world)
+    loops = (*authority.loops, gatekeeper, watcher)
+    await run_for(PERIOD_S - 1, *loops)
+    watcher.stuck_at = world.desired[-1].version
+    watcher.judges_above = watcher.stuck_at
+
+    await run_for(1 + 2, *loops)
+
+    assert changes_of(world) == [ca(), ca(1), ca()]
+    assert list(world.desired[-1].fenced) == ["n3"]
+    assert ca(1) not in [i.name for i in world.desired[-1].issuers], "nobody waits for who is out"
+
+    watcher.stuck_at = watcher.judges_above = None
+    await run_for(2, *loops)
+
+    assert list(world.desired[-1].fenced) == []
+    assert ("servers.unfenced", "n3") in told(world)
+    await assert_whole(world)
+
+
+async def test_one_failure_is_enough_to_go_back_while_the_stream_cannot_be_read() -> None:
+    world = World()
+    authority, (gatekeeper, watcher) = world.start(), make_followers(world)
+    loops = (*authority.loops, gatekeeper, watcher)
+    await run_for(PERIOD_S - 1, *loops)
+    watcher.stuck_at = watcher.judges_above = world.desired[-1].version
+    after(1.02, lambda: setattr(world.bus, "is_severed", True))
+
+    await run_for(1 + 1.5, *loops, Saying(authority, watcher, 1.6))
+
+    assert changes_of(world) == [ca(), ca(1), ca()]
+
+
 async def test_an_operator_calls_a_successor_off_before_it_signs_anything() -> None:
     world = World()
     authority, followers = world.start(), make_followers(world)
@@ -150,6 +217,97 @@ async def test_where_there_is_nowhere_to_go_the_order_is_refused() -> None:
     operator = Operator(world, authority)
 
     await run_for(3, *authority.loops, *make_followers(world), Giving(operator, 1, ROLLBACK, {}))
+
+    assert [type(err) for err in operator.refusals] == [CommandRefusedError]
+
+
+# --- an ordered rotation --------------------------------------------------------------------------
+
+
+def changes_of(world: World) -> list[str]:
+    """Return the active issuers of the desired states, each change once."""
+    actives = [s.active for s in world.desired]
+    return [actives[0], *(b for a, b in pairwise(actives) if a != b)]
+
+
+async def test_an_ordered_rotation_takes_place_at_once_and_the_boundary_is_kept() -> None:
+    world = World()
+    authority, followers = world.start(), make_followers(world)
+    operator = Operator(world, authority)
+
+    await run_for(5 + 3, *authority.loops, *followers, Giving(operator, 5, ROTATE_CA, {}))
+    assert changes_of(world) == [ca(), f"ca-{EPOCH}-2"]
+    assert operator.outcomes == [{"after": ca(), "issuer": f"ca-{EPOCH}-2"}]
+
+    await run_for(PERIOD_S, *authority.loops, *followers)
+    assert changes_of(world) == [ca(), f"ca-{EPOCH}-2", ca(1)]
+    assert world.mint.made == [ca(), f"ca-{EPOCH}-2", ca(1)]
+    assert ("issuer.hurried", ca()) in told(world)
+    await assert_whole(world)
+
+
+async def test_in_the_lead_the_order_brings_forward_what_is_staged_and_makes_no_other() -> None:
+    world = World()
+    authority, followers = world.start(), make_followers(world)
+    operator = Operator(world, authority)
+
+    await run_for(
+        PERIOD_S + 5, *authority.loops, *followers, Giving(operator, LEAD_S + 3, ROTATE_CA, {})
+    )
+
+    assert world.mint.made == [ca(), ca(1)]
+    issuer = (await world.journal()).issuer(ca(1))
+    assert issuer.state is S.ACTIVE
+    assert issuer.since < DEMO.ca.starts(DEMO.ca.current(world.clock.now()))
+
+
+async def test_two_orders_at_once_and_a_repeat_are_one_rotation() -> None:
+    world = World()
+    authority, followers = world.start(), make_followers(world)
+    operator = Operator(world, authority)
+    orders = [
+        Giving(operator, 5, ROTATE_CA, {}, name="first"),
+        Giving(operator, 5.1, ROTATE_CA, {}, order="order-2", name="second"),
+        Giving(operator, 8, ROTATE_CA, {}, order="order-2", name="repeat"),
+    ]
+
+    await run_for(5 + 6, *authority.loops, *followers, *orders)
+
+    assert world.mint.made == [ca(), f"ca-{EPOCH}-2"]
+    assert [o["issuer"] for o in operator.outcomes] == [f"ca-{EPOCH}-2"] * 3
+    assert not (await world.journal()).is_hurried
+
+
+async def test_an_order_that_somebody_holds_up_says_who_and_can_be_called_off() -> None:
+    world = World()
+    authority, (gatekeeper, watcher) = world.start(), make_followers(world)
+    operator = Operator(world, authority)
+    after(4.5, lambda: setattr(gatekeeper, "is_trusting", False))
+    orders = [
+        Giving(operator, 5, ROTATE_CA, {}, name="first"),
+        Giving(operator, 16, ROLLBACK, {}, order="order-2", name="second"),
+    ]
+
+    await run_for(5 + 13, *authority.loops, gatekeeper, watcher, *orders)
+
+    second = f"ca-{EPOCH}-2"
+    assert operator.outcomes[0] == {
+        "after": ca(),
+        "issuer": "",
+        "held": f"{second} is not trusted yet by: gatekeeper/g1",
+    }
+    assert changes_of(world) == [ca()]
+    assert second not in await world.states() or (await world.states())[second] is S.WITHDRAWN
+    assert not (await world.journal()).is_hurried
+
+
+async def test_where_there_is_no_issuer_yet_no_rotation_can_be_ordered() -> None:
+    world = World()
+    authority = world.start()
+    world.mint.failure = SecretStoreError("OpenBao cannot")
+    operator = Operator(world, authority)
+
+    await run_for(3, authority.rotator, Giving(operator, 1, ROTATE_CA, {}))
 
     assert [type(err) for err in operator.refusals] == [CommandRefusedError]
 
@@ -233,6 +391,7 @@ async def test_every_step_of_a_rotation_is_written_down_before_it_is_journalled(
 
     assert told(world) == [
         ("lease.taken", "metadata-1"),
+        ("root.adopted", "root"),
         ("issuer.planned", ca()),
         ("issuer.staged", ca()),
         ("issuer.activated", ca()),
@@ -328,3 +487,18 @@ async def test_while_the_store_is_away_it_says_so_and_asks_again_within_a_second
 
     assert authority.keeper.is_holder
     assert authority.count(rotation_metrics.HELD) == 0
+
+
+async def test_what_could_not_be_made_is_made_within_a_second_of_the_return_of_the_store() -> None:
+    world = World()
+    authority, followers = world.start(), make_followers(world)
+    after(LEAD_S - 1, lambda: setattr(world.mint, "failure", SecretStoreError("OpenBao fails")))
+    after(PERIOD_S + 12.3, lambda: setattr(world.mint, "failure", None))
+    returned_at = world.clock.now() + timedelta(seconds=PERIOD_S + 12.3)
+
+    await run_for(PERIOD_S + 16, *authority.loops, *followers)
+
+    staged = next(s for s in world.desired if ca(1) in [i.name for i in s.issuers])
+    assert returned_at <= staged.made_at <= returned_at + timedelta(seconds=1)
+    assert world.desired[-1].active == ca(1)
+    assert world.mint.made == [ca(), ca(1)]

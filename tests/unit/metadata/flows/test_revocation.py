@@ -13,9 +13,9 @@ from services.metadata.flows.access_ending import AccessEnding
 from services.metadata.flows.acl_following import AclSource
 from services.metadata.flows.adoption import Adoption
 from services.metadata.flows.instance_keys import RevokedError
-from services.metadata.flows.revocation import KeyOrders
+from services.metadata.flows.revocation import KeyOrders, OrderTools
 from svc_core.crypto.signing import Algorithm
-from svc_core.domain.acl import acl_from_roles
+from svc_core.domain.acl import Acl, acl_from_roles
 from svc_core.domain.identity import (
     AUTHCONTROLLER,
     GATEKEEPER,
@@ -23,6 +23,7 @@ from svc_core.domain.identity import (
     WATCHER,
     InstanceName,
     ServiceName,
+    Subject,
 )
 from svc_core.domain.operator_command import (
     REVOKE,
@@ -33,7 +34,7 @@ from svc_core.domain.operator_command import (
     OperatorCommand,
 )
 from svc_core.domain.status import InstanceStatus
-from svc_core.domain.subjects import AUTH_REQUEST, RESPONDER
+from svc_core.domain.subjects import AUTH_REQUEST, BUNDLES_PATH, RESPONDER
 from svc_core.errors import SvcError
 from svc_core.flows.desired_reading import DesiredReader
 from svc_core.flows.statements import Statements
@@ -41,8 +42,8 @@ from svc_core.runtime.supervision import run_until
 from svc_core.wire.identities import PublicIdentity
 from tests.builders import DEMO, NOW, fixed_bytes
 from tests.fakes.memory_access import MemoryAccess, MemoryTokens
-from tests.unit.metadata.acls import KNOWN, make_acl, roles
-from tests.unit.metadata.office import Office, opened
+from tests.unit.metadata.acls import ACL, KNOWN, make_acl, roles
+from tests.unit.metadata.office import Office, opened, recovery_of
 from tests.unit.metadata.world import Authority, Follower, World
 
 EPOCH = DEMO.keys.current(NOW).number
@@ -91,8 +92,11 @@ class Deployment:
             self.authority.ledgers,
             self.authority.keys,
             self.authority.instances,
-            AccessEnding(self.access, MemoryTokens(self.access)),
-            Adoption(self.authority.fleet, reader, self.world.around),
+            OrderTools(
+                AccessEnding(self.access, MemoryTokens(self.access)),
+                self.authority.bundles,
+                Adoption(self.authority.fleet, reader, self.world.around),
+            ),
             KNOWN,
         )
 
@@ -152,6 +156,20 @@ async def test_rotated_keys_are_named_and_everybody_says_when_it_has_them() -> N
     assert set(outcome["adoption"]["adopted"]) == {"gatekeeper/g1", "authcontroller/a1"}
     assert (outcome["adoption"]["observed"], outcome["adoption"]["waiting"]) == (True, [])
     assert deployment.progress[0].keys() == {"bundle_version", "topic_keys"}
+
+
+async def test_of_many_topics_the_first_are_named_and_the_others_counted() -> None:
+    many = {Subject(f"scale.topic-{number:04}") for number in range(250)}
+    mine = ACL.services[GATEKEEPER]
+    async with Deployment().at_work() as deployment:
+        deployment.world.acls.replace(
+            Acl({**ACL.services, GATEKEEPER: replace(mine, publish=mine.publish | many)})
+        )
+        await deployment.authority.keys.catch_up()
+        outcome = await deployment.order(ROTATE_KEYS)
+
+    assert (len(outcome["topic_keys"]), outcome["topics_omitted"]) == (200, 52)
+    assert outcome["topic_keys"][AUTH_REQUEST] == [f"{AUTH_REQUEST}-epoch-{EPOCH}.1"]
 
 
 async def test_the_same_order_rotates_once() -> None:
@@ -214,6 +232,23 @@ async def test_a_revoked_service_has_nothing_left() -> None:
     assert (outcome["secret_ids_destroyed"], outcome["tokens_revoked"]) == (1, 1)
     assert deployment.access.secret_ids == deployment.access.tokens == {(AUTHCONTROLLER, "a")}
     assert list(outcome["adoption"]["adopted"]) == ["authcontroller/a1"]
+
+
+async def test_the_bundles_of_a_revoked_service_are_removed_at_once_and_for_good() -> None:
+    async with Deployment().at_work() as deployment:
+        for instance in (deployment.gatekeeper, deployment.authcontroller):
+            await instance.register_kem()
+        await asyncio.sleep(DEMO.keys.lead.total_seconds() + 1)
+        recovery = recovery_of(deployment.world, deployment.gatekeeper)
+        assert await recovery.fetch(in_use=0) is not None
+
+        outcome = await deployment.order(REVOKE, GATEKEEPER)
+        assert await recovery.fetch(in_use=0) is None
+        await asyncio.sleep(DEMO.keys.period.total_seconds())
+        names = await deployment.world.store.fetch_names(BUNDLES_PATH)
+
+    assert outcome["bundles_removed"] == 1
+    assert names == (f"{AUTHCONTROLLER}/",)
 
 
 async def test_a_lifted_service_needs_a_new_identity_and_signs_with_another_key() -> None:

@@ -19,13 +19,53 @@ def test_name_and_key_are_made_once(tmp_path: Path) -> None:
     assert first.instance == again.instance
     assert first.instance.startswith("gatekeeper-")
     assert first.signer.public == again.signer.public
+    assert first.kem.public == again.kem.public
 
 
-def test_the_seed_is_private(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["identity.seed", "kem.seed"])
+def test_a_seed_is_private(tmp_path: Path, file: str) -> None:
     open_instance_state(tmp_path / "state", GATEKEEPER, "", seeded_entropy())
 
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
-    assert stat.S_IMODE((tmp_path / "state" / "identity.seed").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "state" / file).stat().st_mode) == 0o600
+
+
+def test_a_state_from_before_there_were_kem_keys_gets_one(tmp_path: Path) -> None:
+    before = open_instance_state(tmp_path, GATEKEEPER, "", seeded_entropy())
+    (tmp_path / "kem.seed").unlink()
+
+    after = open_instance_state(tmp_path, GATEKEEPER, "", seeded_entropy(b"later"))
+
+    assert (after.instance, after.signer.public) == (before.instance, before.signer.public)
+    assert after.kem.public != before.kem.public
+
+
+async def test_the_newest_bundle_is_remembered_over_restarts(tmp_path: Path) -> None:
+    first = open_instance_state(tmp_path, GATEKEEPER, "", seeded_entropy())
+    assert await first.newest_bundle.fetch() == 0
+
+    await first.newest_bundle.store(88_361_280_000_007)
+
+    again = open_instance_state(tmp_path, GATEKEEPER, "", seeded_entropy())
+    assert await again.newest_bundle.fetch() == 88_361_280_000_007
+    assert stat.S_IMODE((tmp_path / "bundle.version").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b"seven", b"-7", b"\xd9\xa7"])
+async def test_a_damaged_memory_is_refused_by_its_place(tmp_path: Path, content: bytes) -> None:
+    state = open_instance_state(tmp_path, GATEKEEPER, "", seeded_entropy())
+    (tmp_path / "bundle.version").write_bytes(content)
+
+    with pytest.raises(ConfigError, match=r"bundle\.version"):
+        await state.newest_bundle.fetch()
+
+
+async def test_a_memory_that_cannot_be_kept_says_so(tmp_path: Path) -> None:
+    state = open_instance_state(tmp_path / "state", GATEKEEPER, "", seeded_entropy())
+    (tmp_path / "state").rename(tmp_path / "elsewhere")
+
+    with pytest.raises(ConfigError, match="cannot write"):
+        await state.newest_bundle.store(7)
 
 
 def test_a_configured_name_wins_and_is_not_kept(tmp_path: Path) -> None:
@@ -37,7 +77,12 @@ def test_a_configured_name_wins_and_is_not_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file", "content"),
-    [("identity.seed", b"short"), ("instance", b"Not A Name"), ("instance", b"\xff\xfe")],
+    [
+        ("identity.seed", b"short"),
+        ("kem.seed", b"short"),
+        ("instance", b"Not A Name"),
+        ("instance", b"\xff\xfe"),
+    ],
 )
 def test_a_damaged_state_is_refused_by_its_place(tmp_path: Path, file: str, content: bytes) -> None:
     open_instance_state(tmp_path, GATEKEEPER, "", seeded_entropy())

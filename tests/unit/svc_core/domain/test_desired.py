@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from svc_core.domain.desired import DesiredState, TrustedIssuer
+from svc_core.domain.desired import DesiredState, TrustedIssuer, TrustMode
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -39,5 +39,16 @@ def test_an_active_issuer_outside_the_trusted_set_is_an_error() -> None:
 
 
 def test_trust_files_hold_the_trusted_intermediates_and_never_the_root() -> None:
-    assert STATE.trust_pem == "ca-8-1 pem\nca-7-1 pem\n"
+    assert STATE.trust_pem == STATE.server_trust_pem == "ca-8-1 pem\nca-7-1 pem\n"
     assert STATE.route_trust_pem == "ca-8-1 route pem\nca-7-1 route pem\n"
+    assert STATE.anchor_pem == ""
+
+
+def test_in_mode_chain_the_root_is_added_to_what_servers_trust_in_clients_and_to_nothing_else() -> (
+    None
+):
+    chain = replace(STATE, trust_mode=TrustMode.CHAIN)
+
+    assert chain.server_trust_pem == "ca-8-1 pem\nca-7-1 pem\nroot pem"
+    assert (chain.trust_pem, chain.route_trust_pem) == (STATE.trust_pem, STATE.route_trust_pem)
+    assert chain.anchor_pem == "root pem"

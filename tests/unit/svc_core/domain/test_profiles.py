@@ -75,6 +75,32 @@ def test_the_lifetimes_of_the_demo() -> None:
     assert demo.drain_budget == timedelta(seconds=7.5)
 
 
+@pytest.mark.parametrize(
+    ("name", "period"),
+    [
+        ("demo", timedelta(minutes=5)),
+        ("testing", timedelta(days=1)),
+        ("production", timedelta(days=90)),
+    ],
+)
+def test_a_root_signs_for_many_periods_and_lives_four_times_as_long(
+    name: str, period: timedelta
+) -> None:
+    preset = PROFILES[name]
+
+    assert (preset.root_period, preset.root_validity) == (period, 4 * period)
+    # The last issuer it signs on time ends long before it does.
+    assert preset.root_period + 2 * preset.ca.validity < preset.root_validity
+
+
+def test_a_root_that_would_be_the_third_one_trusted_is_refused() -> None:
+    period = timedelta(minutes=20)
+    schedule = EpochSchedule(period=period, validity=4 * period)
+
+    with pytest.raises(ValueError, match="8 is the least"):
+        RotationProfile("sample", keys=schedule, ca=schedule, root_periods=7)
+
+
 def test_a_period_too_short_for_leaves_is_refused() -> None:
     with pytest.raises(ValueError, match="lengthen the CA period"):
         profile(timedelta(seconds=7))

@@ -1,15 +1,18 @@
 """The one truth is read from wherever it can be had, and never goes back."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from svc_core.domain.subjects import CA_CERT, DESIRED_PATH
 from svc_core.errors import (
+    AccessDeniedError,
     BusError,
     Disposition,
     ProfileMismatchError,
     SecretStoreError,
+    SvcError,
     UntrustedAnswerError,
 )
 from svc_core.flows.desired_reading import DesiredReader
@@ -167,3 +170,51 @@ async def test_neither_bus_nor_store_is_a_matter_of_waiting(authority: Authority
 
     with pytest.raises(SecretStoreError):
         await reader.read()
+
+
+async def test_what_was_announced_last_does_not_hide_for_ever_what_is_stored(
+    authority: Authority, reader: DesiredReader
+) -> None:
+    await authority.say(authority.state(4, 100))
+    await authority.store_state(authority.state(5, 101, 100))
+
+    versions = [await version_read(reader) for _ in range(10)]
+
+    # Whoever announces may be kept from NATS while connections of others live on.
+    assert versions[0] == 4
+    assert versions[-1] == 5
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [SecretStoreError("OpenBao did not answer in time"), AccessDeniedError("revoked")],
+    ids=["away", "refused"],
+)
+async def test_as_long_as_the_bus_answers_nobody_depends_on_the_store(
+    authority: Authority, reader: DesiredReader, failure: SvcError
+) -> None:
+    await authority.say(authority.state(4, 100))
+    authority.store.failure = failure
+
+    assert {await version_read(reader) for _ in range(50)} == {4}
+
+
+class FrozenBus(MemoryBus):
+    """A broker whose replica that was asked never answers."""
+
+    async def fetch_last(self, stream: str, topic: str) -> StoredMessage | None:
+        await asyncio.Event().wait()
+        raise AssertionError("woken by nobody")
+
+
+async def test_a_replica_that_never_answers_is_waited_for_half_a_second(
+    authority: Authority,
+) -> None:
+    await authority.store_state(authority.state(3, 100))
+    reader = DesiredReader(authority.store, FrozenBus(), authority.statements, DEMO.name)
+
+    async with asyncio.timeout(0.6):
+        desired = await reader.read()
+
+    assert desired is not None
+    assert desired.version == 3

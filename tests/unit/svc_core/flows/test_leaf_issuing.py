@@ -1,12 +1,14 @@
 """Leaves come from a named issuer, for exact names, and never outlive it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from cryptography import x509
 
 from svc_core.crypto.certificates import check_material
-from svc_core.errors import NotFoundError
+from svc_core.domain.desired import TrustMode
+from svc_core.errors import NotFoundError, UntrustedAnswerError
 from svc_core.flows.leaf_issuing import ROUTE_MOUNT, LeafIssuing, LeafSpec, retrusted
 from tests.authority import Authority
 from tests.builders import DEMO, make_surroundings
@@ -82,6 +84,30 @@ async def test_near_the_issuers_end_leaves_are_shortened(
     await issuing.issue(CLIENT, authority.state(1, 100), "ca-100-1")
 
     assert authority.certificates.signed[0].ttl == timedelta(seconds=10)
+
+
+async def test_in_mode_chain_material_carries_the_roots_that_signed_what_it_trusts(
+    authority: Authority, issuing: LeafIssuing
+) -> None:
+    root = authority.mint(100).pem
+    state = replace(authority.state(1, 100), trust_mode=TrustMode.CHAIN, root_pem=root)
+
+    material = await issuing.issue(CLIENT, state, "ca-100-1")
+
+    assert (material.root_pem, material.trust_pem) == (root, state.trust_pem)
+    assert retrusted(material, CLIENT, authority.state(2, 100)).root_pem == ""
+
+
+async def test_in_mode_chain_nothing_is_signed_while_an_issuer_has_no_trusted_root(
+    authority: Authority, issuing: LeafIssuing
+) -> None:
+    root = authority.mint(99).pem
+    state = replace(authority.state(1, 100), trust_mode=TrustMode.CHAIN, root_pem=root)
+
+    with pytest.raises(UntrustedAnswerError, match="CN=ca-100-1"):
+        await issuing.issue(CLIENT, state, "ca-100-1")
+
+    assert authority.certificates.signed == []
 
 
 @pytest.mark.parametrize("life_s", [-5, 0, 2])

@@ -51,12 +51,13 @@ async def test_what_queues_while_a_signature_is_made_shares_the_next() -> None:
     executor = ManualExecutor()
     sender = make_channel(GATEKEEPER, LoopClock(NOW), workers=executor, signing=SigningMode.BATCHED)
     async with sender, asyncio.TaskGroup() as group:
-        sealing = [
-            group.create_task(
-                sender.seal(AUTH_REQUEST, b"x", message_type="t", message_id=f"m-{number}")
-            )
-            for number in range(8)
-        ]
+        sealing = []
+        for number in range(8):
+            message_id = f"m-{number}"
+            sealed = sender.seal(AUTH_REQUEST, b"x", message_type="t", message_id=message_id)
+            sealing.append(group.create_task(sealed))
+            if number == 0:
+                await turn()
         await turn()
         executor.run_next()
         await turn()

@@ -6,16 +6,25 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
+from svc_core.crypto import contexts
 from svc_core.domain.identity import GATEKEEPER, InstanceName
-from svc_core.domain.subjects import identity_path
-from svc_core.errors import IdentityError, SecretStoreError, StaleWriteError
+from svc_core.domain.subjects import identity_path, kem_path
+from svc_core.errors import (
+    AccessDeniedError,
+    IdentityError,
+    SecretStoreError,
+    StaleWriteError,
+)
 from svc_core.flows.registration import Registration
-from svc_core.flows.statements import Author
-from svc_core.ports.secret_store import Document
+from svc_core.flows.statements import IDENTITY_ALGORITHM, Author, Statements
+from svc_core.ports.secret_store import Document, Versioned
 from svc_core.runtime.supervision import run_until
 from svc_core.runtime.surroundings import Surroundings
-from tests.authority import make_author
+from svc_core.wire import documents, instance_kem
+from svc_core.wire.identities import PublicIdentity
+from tests.authority import KEM, make_author, without_threads
 from tests.builders import make_surroundings
 from tests.fakes.clock import LoopClock
 from tests.fakes.memory_secret_store import MemorySecretStore
@@ -35,6 +44,14 @@ def registration(
     store: MemorySecretStore, around: Surroundings, author: Author | None = None
 ) -> Registration:
     return Registration(store, GATEKEEPER, ME, author or make_author("gatekeeper"), around)
+
+
+def with_kem(
+    store: MemorySecretStore, around: Surroundings, *, author: Author | None = None
+) -> Registration:
+    """Return the registration of an instance whose bundles are kept."""
+    own = author or make_author("gatekeeper/gatekeeper-1")
+    return Registration(store, GATEKEEPER, ME, own, around, KEM.public)
 
 
 async def run_for(seconds: float, loop: Registration) -> None:
@@ -117,3 +134,108 @@ async def test_a_store_that_is_away_is_waited_for(around: Surroundings) -> None:
     await run_for(40, registration(store, around))
 
     assert await registered(store)
+
+
+# --- the key that bundles are sealed to ---------------------------------------------------------
+
+
+async def test_the_kem_key_is_registered_signed_by_its_instance(around: Surroundings) -> None:
+    without_threads()
+    store, author = MemorySecretStore(), make_author("gatekeeper/gatekeeper-1")
+
+    await run_for(1, with_kem(store, around, author=author))
+
+    entry = await store.fetch(kem_path(GATEKEEPER, ME))
+    assert entry is not None
+    own = Statements([PublicIdentity(author.id, IDENTITY_ALGORITHM, author.public)])
+    body = await own.verified(documents.decode_entry(entry.data), context=contexts.INSTANCE_KEM)
+    kem = instance_kem.decode(body)
+    assert (kem.service, kem.instance, kem.public) == (GATEKEEPER, ME, KEM.public)
+
+
+async def test_an_instance_from_before_there_were_kem_keys_registers_one_later(
+    around: Surroundings,
+) -> None:
+    without_threads()
+    store, author = MemorySecretStore(), make_author("gatekeeper/gatekeeper-1")
+    await run_for(1, registration(store, around, author))
+    assert await store.fetch(kem_path(GATEKEEPER, ME)) is None
+
+    await run_for(1, with_kem(store, around))
+    await run_for(1, with_kem(store, around))
+
+    entry = await store.fetch(kem_path(GATEKEEPER, ME))
+    assert entry is not None
+    assert entry.version == 1
+
+
+async def test_who_needs_no_bundles_registers_no_kem_key(around: Surroundings) -> None:
+    store = MemorySecretStore()
+
+    await run_for(1, registration(store, around))
+
+    assert [path for path, _ in store.history] == [PATH]
+
+
+@pytest.mark.parametrize("entry", [{"public": "planted"}, {}], ids=["planted", "nothing in it"])
+async def test_a_kem_key_planted_before_ends_no_process_and_is_reported_once(
+    around: Surroundings, entry: dict[str, str]
+) -> None:
+    without_threads()
+    store = MemorySecretStore()
+    store.put(kem_path(GATEKEEPER, ME), entry)
+
+    with capture_logs() as logs:
+        await run_for(60, with_kem(store, around))
+
+    assert [e["log_level"] for e in logs if e["event"] == "kem.taken"] == ["error"]
+    report = around.health.report()
+    assert report.ready
+    assert "no bundle is kept" in report.loops[Registration.name].detail
+
+
+async def test_a_lost_race_for_the_kem_key_against_itself_is_won(around: Surroundings) -> None:
+    without_threads()
+    author = make_author("gatekeeper/gatekeeper-1")
+
+    with capture_logs() as logs:
+        await run_for(1, with_kem(DoublingStore(), around, author=author))
+
+    assert [e["event"] for e in logs][-1] == "kem.registered"
+
+
+class DoublingStore(MemorySecretStore):
+    """Everything that is created was created just before, by the same process."""
+
+    async def store(self, path: str, data: Document, *, expected_version: int | None) -> int:
+        if expected_version == 0:
+            await super().store(path, data, expected_version=0)
+        return await super().store(path, data, expected_version=expected_version)
+
+
+class OldPolicy(MemorySecretStore):
+    """OpenBao as it was set up before there were KEM keys."""
+
+    is_old: bool = True
+
+    async def fetch(self, path: str) -> Versioned | None:
+        if self.is_old and path.startswith("kem/"):
+            raise AccessDeniedError("no rule for this path")
+        return await super().fetch(path)
+
+
+async def test_under_an_older_policy_everything_else_works_and_the_newer_one_is_noticed(
+    around: Surroundings,
+) -> None:
+    without_threads()
+    store = OldPolicy()
+    asyncio.get_running_loop().call_later(30, setattr, store, "is_old", False)
+
+    with capture_logs() as logs:
+        await run_for(20, with_kem(store, around))
+        assert around.health.report().ready
+        await run_for(20, with_kem(store, around))
+
+    assert [e["event"] for e in logs].count("kem.not_registered") == 2
+    assert await store.fetch(kem_path(GATEKEEPER, ME))
+    assert not around.health.report().loops[Registration.name].detail

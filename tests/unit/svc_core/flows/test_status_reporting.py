@@ -98,6 +98,25 @@ async def test_without_a_change_it_is_said_at_every_heartbeat() -> None:
         assert len(instance.bus.stored(KEY)) == 11
 
 
+async def test_what_is_not_acknowledged_does_not_keep_back_what_is_newer() -> None:
+    async with reporting() as instance:
+        heard: list[bytes] = []
+        hang = asyncio.Event()
+
+        async def unanswered(topic: str, payload: bytes, **_: str) -> bool:
+            heard.append(payload)
+            return await hang.wait()
+
+        instance.bus.publish = unanswered  # type: ignore[method-assign]
+        for version in (5, 6, 7):
+            instance.status = make_status(version=version)
+            instance.changed.set()
+            await asyncio.sleep(1.1)
+
+        said = [documents.decode(payload) for payload in heard]
+        assert [status_wire.decode(d.body, signer=d.signer).version for d in said] == [5, 6, 7]
+
+
 async def test_a_bus_that_is_away_is_waited_for() -> None:
     async with reporting() as instance:
         instance.bus.fault = lambda _topic, _id: BusError("no acknowledgement")

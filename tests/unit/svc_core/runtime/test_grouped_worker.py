@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from svc_core.errors import OverloadedError
-from svc_core.runtime.grouped_worker import GroupedWorker, each
+from svc_core.runtime.grouped_worker import GroupedWorker, Grouping, each
 from tests.builders import ManualExecutor
 
 
@@ -44,7 +44,7 @@ async def test_an_idle_worker_starts_at_once_and_what_queues_meanwhile_is_the_ne
 
 async def test_a_group_has_at_most_the_limit() -> None:
     executor, record = ManualExecutor(), Recorder()
-    async with GroupedWorker(record, executor, 2) as worker, asyncio.TaskGroup() as tasks:
+    async with GroupedWorker(record, executor, Grouping(2)) as worker, asyncio.TaskGroup() as tasks:
         for job in range(5):
             tasks.create_task(worker.submit(job))
         for _ in range(3):
@@ -215,7 +215,10 @@ async def test_jobs_run_one_by_one_in_a_real_thread() -> None:
 
 async def test_with_two_lanes_two_groups_are_at_work_at_a_time() -> None:
     executor, record = ManualExecutor(), Recorder()
-    async with GroupedWorker(record, executor, 2, lanes=2) as worker, asyncio.TaskGroup() as tasks:
+    async with (
+        GroupedWorker(record, executor, Grouping(2, lanes=2)) as worker,
+        asyncio.TaskGroup() as tasks,
+    ):
         results = [tasks.create_task(worker.submit(job)) for job in range(5)]
         await turn()
         executor.run_next()
@@ -243,3 +246,45 @@ async def test_who_comes_when_too_many_wait_is_refused_and_the_others_are_not() 
             await turn()
 
     assert [task.result() for task in results] == [0, 2, 4]
+
+
+async def test_a_group_that_is_not_full_waits_some_turns_for_those_who_are_about_to_come() -> None:
+    executor, record = ManualExecutor(), Recorder()
+    patient = Grouping(turns=3)
+    async with GroupedWorker(record, executor, patient) as worker, asyncio.TaskGroup() as tasks:
+        for job in range(3):
+            tasks.create_task(worker.submit(job))
+            await asyncio.sleep(0)
+        await turn()
+        tasks.create_task(worker.submit(3))
+        executor.run_next()
+        await asyncio.sleep(0)
+        tasks.create_task(worker.submit(4))
+        await turn()
+        executor.run_next()
+
+    assert record.groups == [[0, 1, 2], [3, 4]]
+
+
+async def test_a_full_group_waits_for_nobody() -> None:
+    executor, record = ManualExecutor(), Recorder()
+    patient = Grouping(2, turns=1000)
+    async with GroupedWorker(record, executor, patient) as worker, asyncio.TaskGroup() as tasks:
+        for job in range(2):
+            tasks.create_task(worker.submit(job))
+        await turn()
+        executor.run_next()
+
+    assert record.groups == [[0, 1]]
+
+
+async def test_closing_fails_what_waits_for_its_group_and_starts_nothing() -> None:
+    executor, record = ManualExecutor(), Recorder()
+    async with asyncio.TaskGroup() as tasks:
+        async with GroupedWorker(record, executor, Grouping(turns=3)) as worker:
+            failed = tasks.create_task(expect_error(worker, 1))
+            await asyncio.sleep(0)
+        await turn()
+
+    assert failed.result() == "the worker is closed"
+    assert not executor.waiting

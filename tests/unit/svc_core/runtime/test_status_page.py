@@ -78,11 +78,13 @@ async def test_the_page_says_who_what_and_how() -> None:
         "by_issuer": {"ca-100-1": 5},
     }
     assert page["key_epoch"] == 5
-    assert page["servers"] == [{"name": "n1", "version": 6, "issuer": "ca-100-1", "error": ""}]
+    server = {"name": "n1", "version": 6, "issuer": "ca-100-1", "error": "", "failed_at": 0}
+    assert page["servers"] == [server]
     assert errors.as_document() == page["last_errors"]
     issuers = page["issuers"]
     assert isinstance(issuers, list)
     assert [(i["name"], i["active"]) for i in issuers] == [("ca-101-1", True), ("ca-100-1", False)]
+    assert page["trust_mode"] == "intermediates"
     assert page["versions"] == {
         "software": version("securetransport"),
         "desired": 6,
@@ -100,7 +102,7 @@ async def test_before_anything_is_known_there_are_no_issuers() -> None:
 
     page = Status(sources).describe()
 
-    assert page["issuers"] == []
+    assert (page["issuers"], page["trust_mode"]) == ([], "")
     assert page["connections"] == {
         "nats": {"connected": False, "issuer": ""},
         "admin": 0,

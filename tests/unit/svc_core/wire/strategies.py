@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from svc_core.domain.audit import CHECKPOINT, AuditEntry
 from svc_core.domain.batch_proof import BatchProof
 from svc_core.domain.bundle import BundleRequest, ServiceBundle
-from svc_core.domain.desired import DesiredState, TopicGrant, TrustedIssuer
+from svc_core.domain.desired import (
+    CutLeaf,
+    DesiredState,
+    TopicGrant,
+    TrustedIssuer,
+    TrustMode,
+)
 from svc_core.domain.epochs import Epoch
 from svc_core.domain.identity import InstanceName, ServiceName, Subject
 from svc_core.domain.keys import KeyRing, SigningKey, TopicKey, TopicPermission, VerifyKey
@@ -24,8 +30,10 @@ from svc_core.wire.bundle_notice import BundleNotice
 from svc_core.wire.dead_letter import DeadLetter
 from svc_core.wire.documents import SignedDocument
 from svc_core.wire.identities import PublicIdentity, SignedIdentities
+from svc_core.wire.instance_kem import InstanceKem
 from svc_core.wire.key_records import PUBLIC_SIZES
 from svc_core.wire.signed_message import SignedMessage
+from svc_core.wire.stored_bundle import StoredBundle
 from tests.vectors.wire_codecs import STATUS_SIGNER
 from tests.vectors.wire_values import drawn
 
@@ -36,6 +44,7 @@ blobs = st.binary(max_size=40)
 instants = st.datetimes(timezones=st.just(UTC))
 counts = st.integers(0, LARGEST)
 epochs = counts.map(Epoch)
+fingerprints = st.binary(min_size=32, max_size=32).map(bytes.hex)
 tokens = st.text("".join(map(chr, range(0x21, 0x7F))), min_size=1, max_size=200)
 services = st.from_regex(r"[a-z][a-z0-9-]{0,62}", fullmatch=True).map(ServiceName)
 instances = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True).map(InstanceName)
@@ -135,15 +144,23 @@ def desired_states(draw: st.DrawFn) -> DesiredState:
         )
     )
     topics = st.lists(subjects, max_size=3).map(tuple)
+    root_pem = draw(texts)
+    # There is no chain without a root.
+    modes = list(TrustMode) if root_pem else [TrustMode.INTERMEDIATES]
     return DesiredState(
         version=draw(st.integers(1, LARGEST)),
         profile=draw(tokens),
         active=draw(st.sampled_from([issuer.name for issuer in issuers])),
         issuers=tuple(issuers),
-        root_pem=draw(texts),
+        root_pem=root_pem,
+        trust_mode=draw(st.sampled_from(modes)),
         grants=draw(st.dictionaries(services, st.builds(TopicGrant, topics, topics), max_size=3)),
         kicked_issuers=draw(st.lists(tokens, max_size=3).map(tuple)),
         made_at=draw(instants),
+        cut_leaves=draw(
+            st.lists(st.builds(CutLeaf, services, fingerprints), max_size=3).map(tuple)
+        ),
+        fenced=draw(st.lists(tokens, max_size=3).map(tuple)),
     )
 
 
@@ -166,6 +183,18 @@ VALUES: Mapping[str, st.SearchStrategy[Any]] = {
         instance=instances,
         nonce=exactly(32),
         version=counts,
+        encapsulation=exactly(1568),
+        sealed=blobs,
+        signer=tokens,
+        signature=blobs,
+    ),
+    "stored bundle": st.builds(
+        StoredBundle,
+        service=services,
+        instance=instances,
+        version=counts,
+        expires_at=instants,
+        recipient_key=exactly(32),
         encapsulation=exactly(1568),
         sealed=blobs,
         signer=tokens,
@@ -205,10 +234,11 @@ VALUES: Mapping[str, st.SearchStrategy[Any]] = {
         issuer=texts,
         key_epoch=numbers,
         profile=tokens,
-        servers=st.lists(st.builds(ServerStatus, texts, numbers, texts, texts), max_size=3).map(
-            tuple
-        ),
+        servers=st.lists(
+            st.builds(ServerStatus, texts, numbers, texts, texts, numbers), max_size=3
+        ).map(tuple),
         connections=st.dictionaries(texts, numbers, max_size=3),
+        leaf=st.just("") | fingerprints,
     ),
     "operator command": st.builds(
         OperatorCommand,
@@ -218,6 +248,7 @@ VALUES: Mapping[str, st.SearchStrategy[Any]] = {
         instants,
         instants,
     ),
+    "instance kem": st.builds(InstanceKem, services, instances, exactly(1568), instants),
     "bundle notice": st.builds(BundleNotice, services, counts, instants),
     "replay mark": st.builds(
         ReplayMark, st.integers(1, LARGEST), st.integers(1, LARGEST), st.booleans(), instants

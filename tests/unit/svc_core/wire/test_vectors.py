@@ -171,6 +171,27 @@ def test_a_reply_is_opened_by_hand() -> None:
     assert plaintext == opening["plaintext"] == VECTORS["service_bundle"].raw
 
 
+def test_a_bundle_at_rest_is_opened_by_hand() -> None:
+    fields, opening = VECTORS["stored_bundle"].fields, VECTORS["stored_bundle"].opening
+    names = ["targetSvcId", "instance", "version", "expiresAt", "recipientKey", "encapsulation"]
+    header = canonical(*(fields[name] for name in [*names, "signerId"]))
+
+    open_by_hand.verify(
+        opening["public_key"],
+        header + canonical(fields["additionalData"]),
+        fields["signature"],
+        context=b"svc_core/stored-bundle/v1",
+    )
+    plaintext = open_by_hand.unseal(
+        open_by_hand.decapsulate(opening["kem_seed"], fields["encapsulation"]),
+        fields["additionalData"],
+        info=labelled("svc_core/seal-stored-bundle/v1", "gatekeeper", "gatekeeper-1"),
+        header=header,
+    )
+
+    assert plaintext == opening["plaintext"] == VECTORS["service_bundle"].raw
+
+
 @pytest.mark.parametrize(
     ("name", "body", "context"),
     [

@@ -12,7 +12,7 @@ from services.watcher.domain.server_files import (
     server_files,
     trust_files,
 )
-from svc_core.domain.desired import TopicGrant
+from svc_core.domain.desired import TopicGrant, TrustMode
 from svc_core.domain.identity import GATEKEEPER, Deployment
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import AUTH_REQUEST
@@ -42,6 +42,13 @@ def test_a_server_gets_both_trust_files_both_pairs_and_its_permissions() -> None
         "route-key.pem": b"key of route\n",
     }
     assert DEPLOYMENT.spiffe_id(GATEKEEPER).encode() in FILES["accounts.conf"]
+
+
+def test_in_mode_chain_servers_trust_the_roots_besides_but_never_in_routes() -> None:
+    files = server_files(replace(DESIRED, trust_mode=TrustMode.CHAIN), CERTIFICATES, DEPLOYMENT)
+
+    assert files["ca.pem"] == b"pem 101\npem 100\nroot\n"
+    assert files["route-ca.pem"] == FILES["route-ca.pem"]
 
 
 def test_the_tag_is_the_digest_of_the_set_without_the_tag() -> None:

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from services.watcher.domain.monitoring import LiveConnection, ServerFacts
 from services.watcher.flows.connection_census import ConnectionCensus
 from svc_core.crypto.certificates import fingerprint
-from svc_core.domain.desired import DesiredState, TrustedIssuer
+from svc_core.domain.desired import CutLeaf, DesiredState, TrustedIssuer
 from svc_core.domain.identity import GATEKEEPER
 from svc_core.flows.desired_reading import DesiredReader
 from svc_core.flows.statements import Statements
@@ -182,3 +182,45 @@ async def test_whoever_is_left_of_a_revoked_service_is_cut_and_nobody_else() -> 
         await asyncio.sleep(1.1)
 
         assert scene.servers.kicked == [1]
+
+
+SPIFFE = "spiffe://securetransport.local/ns/default/sa/"
+
+
+async def test_a_leaf_that_was_named_is_cut_for_its_own_service_only() -> None:
+    silent = replace(connection(1, ACTIVE, user=SPIFFE + "gatekeeper"), fingerprints=("aa", "x"))
+    named_by_another = replace(silent, cid=2, user=SPIFFE + "authcontroller")
+    moved_on = replace(silent, cid=3, fingerprints=("bb", fingerprint(ACTIVE.pem)))
+    shown = [
+        replace(c, fingerprints=(c.leaf, fingerprint(ACTIVE.pem)))
+        for c in (silent, named_by_another, moved_on)
+    ]
+    desired = replace(desiring(ACTIVE), cut_leaves=(CutLeaf(GATEKEEPER, "aa"),))
+
+    async with counting(desired, *shown) as scene:
+        await asyncio.sleep(1.1)
+
+        assert scene.servers.kicked == [1]
+
+
+async def test_nobody_stays_on_a_fenced_server_but_who_has_to_look_at_it() -> None:
+    users = (SPIFFE + "gatekeeper", SPIFFE + "canary", SPIFFE + "watcher-sys", "")
+    shown = [connection(cid, ACTIVE, user=user) for cid, user in enumerate(users, 1)]
+
+    async with counting(desiring(ACTIVE), *shown) as scene:
+        await asyncio.sleep(0.01)
+        assert scene.servers.kicked == []
+        scene.reader.newest = replace(desiring(ACTIVE), fenced=("n1",))
+        await asyncio.sleep(1.1)
+
+        assert scene.servers.kicked == [1]
+        assert scene.census.connections == {}
+
+
+async def test_the_fence_of_one_server_is_nothing_to_another() -> None:
+    mine = connection(1, ACTIVE, user=SPIFFE + "gatekeeper")
+
+    async with counting(replace(desiring(ACTIVE), fenced=("n2",)), mine) as scene:
+        await asyncio.sleep(1.1)
+
+        assert scene.servers.kicked == []

@@ -8,7 +8,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.watcher.flows import reload_metrics
-from services.watcher.flows.server_keeping import NOT_LOADED, NOT_RUNNING
+from services.watcher.flows.server_keeping import (
+    NOT_CONFIRMED,
+    NOT_LOADED,
+    NOT_RUNNING,
+    SILENCE_S,
+)
+from svc_core.domain.tls import TlsMaterial
 from svc_core.errors import AccessDeniedError, BusError, NotFoundError, SecretStoreError
 from tests.unit.watcher.scene import PROFILE, Scene, ca, verified_scene
 
@@ -238,9 +244,103 @@ async def test_a_server_that_does_not_confirm_its_reload_is_a_failure() -> None:
     keeper = scene.keeper(scene.servers[0])
     canary = await scene.canaries.of_newest(desired)
 
-    await keeper.keep(desired, material, canary, scene.servers[0].facts)
+    await keeper.keep(desired, material, canary, {"n1": scene.servers[0].facts})
 
     assert keeper.status.error == "reload not confirmed: no answer in time"
+    assert keeper.status.failed_at == 0
+
+
+# --- what is a failure --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param({"refusal": "cannot read ca.pem"}, id="a reload that is refused"),
+        pytest.param({"canary_error": "unknown authority"}, id="a handshake that is refused"),
+    ],
+)
+async def test_what_a_server_says_or_shows_is_a_failure_at_once(spoil: dict[str, str]) -> None:
+    scene = await verified_scene()
+    for name, value in spoil.items():
+        setattr(scene.servers[2], name, value)
+    await scene.says(2, 0, 1)
+
+    with capture_logs() as logs:
+        await scene.run(0.1)
+
+    assert [s.failed_at for s in scene.follower.servers] == [0, 0, 2]
+    assert [e["server"] for e in logs if e["event"] == "server.failed"] == ["n3"]
+
+    for name in spoil:
+        setattr(scene.servers[2], name, "")
+    await scene.run(1)
+    assert [s.failed_at for s in scene.follower.servers] == [0, 0, 0]
+
+
+async def test_silence_is_a_failure_when_it_lasts_while_others_answer() -> None:
+    scene = await verified_scene()
+    scene.servers[2].is_silent = True
+    scene.servers[2].is_stubborn = True
+    await scene.says(2, 0, 1)
+
+    await scene.run(SILENCE_S - 0.1)
+    assert (scene.status("n3").error, scene.status("n3").failed_at) == (NOT_CONFIRMED, 0)
+
+    await scene.run(0.5)
+    assert [s.failed_at for s in scene.follower.servers] == [0, 0, 2]
+
+
+async def test_who_hears_nobody_judges_nobody() -> None:
+    scene = await verified_scene()
+    scene.cluster.failure = BusError("the system account is away")
+    await scene.says(2, 0, 1)
+
+    await scene.run(2 * SILENCE_S)
+    assert [(s.error, s.failed_at) for s in scene.follower.servers] == [(NOT_CONFIRMED, 0)] * 3
+
+    scene.cluster.failure = None
+    scene.servers[2].is_silent = True
+    await scene.run(SILENCE_S - 0.5)
+    assert [s.failed_at for s in scene.follower.servers] == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        pytest.param("is_running", False, NOT_RUNNING, id="it loads what is there when it starts"),
+        pytest.param("is_stubborn", True, NOT_LOADED, id="its files may be on their way"),
+    ],
+)
+async def test_what_may_mend_itself_is_no_failure(name: str, value: bool, error: str) -> None:
+    scene = await verified_scene()
+    setattr(scene.servers[2], name, value)
+    await scene.says(2, 0, 1)
+
+    await scene.run(2 * SILENCE_S)
+
+    assert (scene.status("n3").error, scene.status("n3").failed_at) == (error, 0)
+
+
+async def test_a_server_that_answers_late_does_not_delay_what_is_said_of_the_others() -> None:
+    scene = await verified_scene()
+    await scene.follower.acknowledged.wait(0)
+    slow = scene.servers[2]
+
+    async def hang(url: str, canary: TlsMaterial) -> str:
+        await asyncio.sleep(10)
+        return "no answer"
+
+    slow.prove = hang  # type: ignore[method-assign]
+    await scene.says(2, 0, 1)
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(scene.follower.run())
+        heard = await scene.follower.acknowledged.wait(1)
+        versions = [s.version for s in scene.follower.servers]
+        running.cancel()
+
+    assert (heard, versions) == (True, [2, 2, 1])
 
 
 # --- each for itself ----------------------------------------------------------------------------

@@ -1,0 +1,50 @@
+"""``bench swap``: what a stream of messages notices of a rotation."""
+
+from typing import Annotated
+
+import typer
+
+Swaps = Annotated[int, typer.Option(min=1, max=1000, help="Swaps of each way of moving.")]
+Rate = Annotated[float, typer.Option(min=1, max=20_000, help="Messages per second.")]
+Seconds = Annotated[
+    float, typer.Option(min=0.1, max=60, help="Least length of a window, with and without a swap.")
+]
+Only = Annotated[bool, typer.Option("--only-swap", help="Leave out the client library's own ways.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON on standard output, the table beside it.")
+]
+
+
+def swap(
+    swaps: Swaps = 50,
+    rate: Rate = 2000.0,
+    seconds: Seconds = 1.0,
+    only_swap: Only = False,
+    json: Json = False,
+) -> None:
+    """Replace certificates and trust under a steady stream and compare with the same undisturbed.
+
+    Starts three NATS servers with mutual TLS of its own. Beside our way of moving a connection it
+    measures the two that the client library has. Targets are reported as met or missed and do not
+    change the exit code. Exit codes: 0 measured, 1 failed, 130 or 143 on a signal.
+    """
+    from benchmarks.swap import bench_swap, moves_of
+    from benchmarks.swap_place import Way
+    from benchmarks.swap_report import SwapPlan
+    from console.bench_display import open_progress
+    from console.bench_swap_display import show_swap_report
+    from console.bench_swap_servers import open_swap_servers
+    from console.interrupts import run_command
+
+    plan = SwapPlan(swaps, rate, seconds, (Way.SWAP,) if only_swap else tuple(Way))
+
+    async def measure() -> int:
+        with open_progress() as progress:
+            async with open_swap_servers(
+                moves_of(plan), lambda text: progress(text, 0.0)
+            ) as servers:
+                report = await bench_swap(plan, servers, progress)
+        show_swap_report(report, as_json=json)
+        return 0
+
+    raise typer.Exit(run_command(measure))

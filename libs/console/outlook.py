@@ -1,0 +1,134 @@
+"""What the authority says it will do next and whom it waits for: read from OpenBao, and shown.
+
+Nothing is asked of the authority and nothing is written, so this works while it is away; then what
+is shown is as old as it says.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from console.operator_bus import NothingAnnouncedError
+from console.operator_session import open_operator_session
+from devstack.layout import Layout
+from svc_core.domain.subjects import OUTLOOK_PATH
+from svc_core.errors import MalformedMessageError, NotFoundError
+
+_FORMAT: Final = "outlook/1"
+
+
+@dataclass(frozen=True, slots=True)
+class OutlookOptions:
+    """What ``plan`` was asked for."""
+
+    root: Path
+    url: str = ""
+    """Of OpenBao; empty: the one of the stack in ``root``."""
+    as_ordered: bool = False
+    """Show what ``rotate ca`` would bring forward, instead of what happens by itself."""
+    as_json: bool = False
+
+
+async def plan_rotation(options: OutlookOptions) -> int:
+    """Print the steps of the next period, and return 0.
+
+    Raises:
+        ConfigError: there is no stack.
+        AccessDeniedError: OpenBao refuses the operator.
+        NothingAnnouncedError: the authority has said nothing yet.
+    """
+    outlook = await fetch_outlook(Layout.at(options.root), options.url)
+    if options.as_json:
+        sys.stdout.write(json.dumps(outlook, indent=2) + "\n")
+        return 0
+    now = datetime.now(UTC)
+    console = Console()
+    console.print(Group(*phase_lines(outlook, now)))
+    console.print(steps_table(outlook["if_ordered" if options.as_ordered else "foreseen"], now))
+    return 0
+
+
+async def fetch_outlook(layout: Layout, url: str = "") -> Mapping[str, Any]:
+    """Return what the authority last wrote down.
+
+    Raises:
+        NothingAnnouncedError: nothing yet.
+        MalformedMessageError: of another version of this software.
+        SvcError: OpenBao refuses the operator, or does not answer.
+    """
+    async with open_operator_session(layout, url) as api:
+        try:
+            answer = await api.read(f"secret/data/{OUTLOOK_PATH}")
+        except NotFoundError as err:
+            raise NothingAnnouncedError("the authority has not said yet what is next") from err
+    outlook: Mapping[str, Any] = answer["data"]["data"]
+    if outlook.get("format") != _FORMAT:
+        raise MalformedMessageError("the authority's outlook is of another version")
+    return outlook
+
+
+def phase_lines(outlook: Mapping[str, Any], now: datetime) -> Iterator[RenderableType]:
+    """Yield where the rotation is, what is next, and what keeps it waiting."""
+    yield Text(f"rotation: {outlook['phase']} (version {outlook['version']})", style="bold")
+    if following := _next(outlook["foreseen"], now):
+        yield Text(following)
+    if outlook["held"]:
+        yield Text(f"it waits: {outlook['held']}", style="red")
+    if outlook["fenced"]:
+        yield Text(f"kept out until verified: {', '.join(outlook['fenced'])}", style="red")
+    if setback := outlook["setback"]:
+        times = "once" if setback["count"] == 1 else f"{setback['count']} times in a row"
+        yield Text(
+            f"the last activation failed ({times}); tried again in epoch {setback['resume_epoch']}",
+            style="red",
+        )
+    signing = [root["name"] for root in outlook["roots"] if root["state"] == "signing"]
+    if signing:
+        yield Text(f"root that signs: {', '.join(signing)}")
+    age = (now - datetime.fromisoformat(outlook["at"])).total_seconds()
+    yield Text(f"said by {outlook['by']} {max(age, 0):.0f} s ago", style="dim")
+
+
+def parties_table(outlook: Mapping[str, Any]) -> Table:
+    """Return who has acknowledged the newest version: every instance and every server."""
+    table = Table("party", "acknowledged", "version", "issuer", "")
+    for party in outlook["consumers"]:
+        table.add_row(party["name"], _yes(party), str(party["version"]), party["issuer"] or "-", "")
+    for server in outlook["servers"]:
+        note = f"{'FAILED: ' if server['failed'] else ''}{server['error']}"
+        if server["name"] in outlook["fenced"]:
+            note = f"fenced; {note}"
+        name, version = f"server {server['name']}", str(server["version"])
+        table.add_row(name, _yes(server), version, server["issuer"] or "-", Text(note))
+    return table
+
+
+def steps_table(steps: Sequence[Mapping[str, str]], now: datetime) -> Table:
+    """Return what is foreseen, with the time to each step."""
+    table = Table("in", "step", "of", "effect")
+    for step in steps:
+        table.add_row(_in(step["at"], now), step["step"], step["subject"], Text(step["effect"]))
+    return table
+
+
+def _next(steps: Sequence[Mapping[str, str]], now: datetime) -> str:
+    if not steps:
+        return ""
+    first = steps[0]
+    return f"next: {first['step']} {first['subject']} in {_in(first['at'], now)}"
+
+
+def _in(at: str, now: datetime) -> str:
+    return f"{max((datetime.fromisoformat(at) - now).total_seconds(), 0.0):.1f} s"
+
+
+def _yes(party: Mapping[str, Any]) -> Text:
+    return Text("yes", style="green") if party["acknowledged"] else Text("no", style="red")
