@@ -36,7 +36,8 @@ from svc_core.wire import documents, operator_command
 from svc_core.wire.documents import SignedDocument
 
 _LIVES: Final = timedelta(minutes=1)
-_TAKEN_UP_WITHIN_S: Final = 15.0
+_PATIENCE_S: Final = 15.0
+"""After which it is said that nobody has taken the order up: a lost lease takes longer to move."""
 _DONE_WITHIN_S: Final = 60.0
 _LOOK_AGAIN_S: Final = 0.1
 _FAILED: Final = 1
@@ -54,7 +55,7 @@ class NotTakenUpError(DependencyError):
     """Nobody carries the order out."""
 
     code = "console.not_taken_up"
-    advice = "check that Metadata runs and reaches OpenBao; the order ends by itself in a minute"
+    advice = "check that Metadata runs and reaches OpenBao; this order has ended, give it again"
 
 
 class NotFinishedError(DependencyError):
@@ -125,13 +126,17 @@ def _signed(command: OperatorCommand, layout: Layout) -> SignedDocument:
 async def _watched(api: OpenBaoApi, command: OperatorCommand, report: Report) -> CommandResult:
     loop = asyncio.get_running_loop()
     began, is_taken_up = loop.time(), False
-    while loop.time() - began < (_DONE_WITHIN_S if is_taken_up else _TAKEN_UP_WITHIN_S):
+    deadline = began + _LIVES.total_seconds()
+    while loop.time() < deadline:
         result = await _result(api, command.id)
         if result is not None:
-            is_taken_up = True
             report.now(result)
             if result.state is not CommandState.BEGUN:
                 return result
+            deadline = deadline if is_taken_up else loop.time() + _DONE_WITHIN_S
+            is_taken_up = True
+        elif loop.time() - began > _PATIENCE_S:
+            report.waiting(datetime.now(UTC))
         await asyncio.sleep(_LOOK_AGAIN_S)
     if is_taken_up:
         raise NotFinishedError(f"the order {command.id} is not done yet")

@@ -34,6 +34,11 @@ class Report:
         what = " ".join([self._command.kind, *self._command.arguments.values()])
         self._say(f"{_DOING}: {what} (order {self._command.id})", self._command.issued_at)
 
+    def waiting(self, at: datetime) -> None:
+        """Say that nobody has taken the order up, and until when somebody may."""
+        until = f"{self._command.expires_at:%H:%M:%S} UTC"
+        self._say(f"nobody has taken it up yet; it is good until {until}", at)
+
     def now(self, result: CommandResult) -> None:
         """Say what is new in ``result``, and at its end what to do next."""
         for line in described(result):

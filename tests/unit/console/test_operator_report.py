@@ -51,6 +51,17 @@ def refused() -> CommandResult:
     )
 
 
+def test_that_nobody_has_taken_it_up_is_said_once() -> None:
+    printed = io.StringIO()
+    report = Report(Console(file=printed, width=200), command())
+
+    for seconds in (16, 17):
+        report.waiting(NOW + timedelta(seconds=seconds))
+
+    assert printed.getvalue().count("nobody has taken it up yet") == 1
+    assert f"{NOW + timedelta(minutes=1):%H:%M:%S} UTC" in printed.getvalue()
+
+
 def test_topics_that_are_not_named_are_counted() -> None:
     lines = list(described(result(topics_omitted=52)))
 
