@@ -45,7 +45,7 @@ RUN case "${SERVICE}" in \
     && /opt/securetransport/bin/service --help > /dev/null
 # Volumes take over the owner of the directory they are first mounted on.
 RUN mkdir -p /places/state /places/trust \
-    && for place in operator pinned openbao metadata watcher gatekeeper authcontroller prometheus \
+    && for place in operator pinned openbao metadata metadata-2 watcher gatekeeper authcontroller prometheus \
          nats/nats-1 nats/nats-2 nats/nats-3 js/nats-1 js/nats-2 js/nats-3; do \
          mkdir -p "/places/stack/${place}"; done
 

@@ -13,6 +13,10 @@ Directory = Annotated[
     Path, typer.Option("--var", help="Directory of keys and credentials.", metavar="DIR")
 ]
 
+Replicas = Annotated[
+    int, typer.Option("--metadata-replicas", help="How many of Metadata there are.", min=1, max=9)
+]
+
 _VAR = Path("var")
 
 
@@ -21,6 +25,7 @@ def files(
     openbao_name: Annotated[
         list[str] | None, typer.Option(help="One more DNS name of OpenBao's listener.")
     ] = None,
+    metadata_replicas: Replicas = 1,
     var: Directory = _VAR,
 ) -> None:
     """Make what must exist before OpenBao starts: certificates, keys, pinned identities."""
@@ -29,7 +34,10 @@ def files(
     from devstack.provision import now_utc, prepare_files
 
     async def make() -> int:
-        prepare_files(Layout.at(var), openbao_names=openbao_name or (), now=now_utc())
+        names = openbao_name or ()
+        prepare_files(
+            Layout.at(var), openbao_names=names, now=now_utc(), replicas=metadata_replicas
+        )
         typer.echo(f"files are in {var}")
         return 0
 
@@ -53,6 +61,7 @@ def openbao(
     keep_credentials: Annotated[
         bool, typer.Option("--keep-credentials", help="Issue only credentials that are missing.")
     ] = False,
+    metadata_replicas: Replicas = 1,
     var: Directory = _VAR,
 ) -> None:
     """Initialise OpenBao once, set it up, and leave every service's credentials."""
@@ -68,6 +77,7 @@ def openbao(
         admin_names=_by_service(admin_name or []),
         token_file=token_file,
         keeps_credentials=keep_credentials,
+        metadata_replicas=metadata_replicas,
     )
 
     async def set_up() -> int:

@@ -45,6 +45,7 @@ class UpOptions:
     rate: float
     base_port: int | None = None
     trust_mode: TrustMode = TrustMode.INTERMEDIATES
+    metadata_replicas: int = 1
 
 
 async def up(options: UpOptions) -> int:
@@ -60,6 +61,7 @@ async def up(options: UpOptions) -> int:
         options.profile,
         base_port=options.base_port,
         trust_mode=options.trust_mode,
+        metadata_replicas=options.metadata_replicas,
     )
     with open_display(Console()) as display:
         async with open_stack(stack_options, display.note) as stack:

@@ -26,7 +26,7 @@ from devstack.bootstrap_spec import (
 from devstack.conditions import wait_until
 from devstack.errors import StackDamagedError
 from devstack.identities import ensure_pinned_identities
-from devstack.layout import SERVICES, Layout
+from devstack.layout import SERVICES, Layout, metadata_replicas
 from devstack.listener_ca import ensure_listener_tls
 from devstack.openbao_api import OpenBaoApi, open_openbao_api
 from devstack.openbao_files import OpenBaoFiles
@@ -68,17 +68,27 @@ class ProvisionOptions:
     """A token that may do everything; without it one is made where the recovery key is here."""
     keeps_credentials: bool = False
     """Credentials that exist are right, although their first use may have replaced them."""
+    metadata_replicas: int = 1
+    """How many of Metadata there are; each has credentials of its own."""
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """The replicas of Metadata after the first."""
+        return metadata_replicas(self.metadata_replicas)[1:]
 
 
-def prepare_files(layout: Layout, *, openbao_names: Iterable[str], now: datetime) -> None:
+def prepare_files(
+    layout: Layout, *, openbao_names: Iterable[str], now: datetime, replicas: int = 1
+) -> None:
     """Make everything that has to exist before OpenBao starts; safe to repeat.
 
     Args:
         layout: where; directories of services may be mounts of their own.
         openbao_names: DNS names of OpenBao's listener beside ``localhost`` and ``openbao``.
         now: aware, UTC.
+        replicas: how many of Metadata there are.
     """
-    ensure_pinned_identities(layout)
+    ensure_pinned_identities(layout, replicas=replicas)
     files = OpenBaoFiles(layout.openbao)
     for directory in (files.data, files.tls):
         make_private_directory(directory)
@@ -92,7 +102,7 @@ def prepare_files(layout: Layout, *, openbao_names: Iterable[str], now: datetime
     seal_key = files.directory / "seal.key"
     if not seal_key.exists():
         write_private(seal_key, os.urandom(_SEAL_KEY_SIZE))
-    for service in SERVICES:
+    for service in (*SERVICES, *metadata_replicas(replicas)[1:]):
         for name in ("state", "journal"):
             make_private_directory(layout.service(service) / name)
 
@@ -175,14 +185,16 @@ async def _is_done(api: OpenBaoApi, options: ProvisionOptions, spec: BootstrapSp
 
 async def _lacking(api: OpenBaoApi, options: ProvisionOptions, spec: BootstrapSpec) -> list[str]:
     if not options.keeps_credentials:
-        return await lacking_credentials(api, options.layout, spec)
-    return [role for role in spec.app_roles if not options.layout.secret_id(role).exists()]
+        return await lacking_credentials(api, options.layout, spec, options.further)
+    holders = (*spec.app_roles, *options.further)
+    return [holder for holder in holders if not options.layout.secret_id(holder).exists()]
 
 
 async def _issue(root: OpenBaoApi, options: ProvisionOptions, spec: BootstrapSpec) -> None:
     lacking = set(await _lacking(root, options, spec))
     wanted = {role: body for role, body in spec.app_roles.items() if role in lacking}
-    await issue_credentials(root, options.layout, replace(spec, app_roles=wanted))
+    more = tuple(replica for replica in options.further if replica in lacking)
+    await issue_credentials(root, options.layout, replace(spec, app_roles=wanted), more)
 
 
 async def _root_token(api: OpenBaoApi, options: ProvisionOptions) -> SecretBytes:

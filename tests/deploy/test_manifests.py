@@ -207,7 +207,9 @@ def test_pods_may_ask_for_names() -> None:
 
 def selects(selector: Mapping[str, str], workload: Mapping[str, Any]) -> bool:
     labels = workload["spec"]["template"]["metadata"]["labels"]
-    pods = {f"{workload['metadata']['name']}-{n}" for n in range(workload["spec"]["replicas"])}
+    first = workload["spec"].get("ordinals", {}).get("start", 0)
+    numbers = range(first, first + workload["spec"]["replicas"])
+    pods = {f"{workload['metadata']['name']}-{n}" for n in numbers}
     own = dict(selector)
     pod = own.pop("statefulset.kubernetes.io/pod-name", None)
     return (pod is None or pod in pods) and own.items() <= labels.items()

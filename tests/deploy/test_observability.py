@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
+from devstack.layout import service_of
 from services.metadata.flows.accessor_janitor import unclaimed_counter
 from services.metadata.flows.manifest_metrics import ManifestMetrics
 from services.metadata.flows.rotation_metrics import IssuanceMetrics
@@ -136,7 +137,7 @@ def test_every_service_is_scraped_under_the_name_in_its_certificate() -> None:
     targets = job["static_configs"][0]["targets"]
     names = read_yaml(ROOT / "compose.yaml")["services"]
 
-    assert {t.partition(":")[0] for t in targets} == {
+    assert {service_of(t.partition(":")[0]) for t in targets} == {
         METADATA,
         WATCHER,
         GATEKEEPER,

@@ -1,6 +1,7 @@
 """Provisioning a real OpenBao that runs with the configuration shipped for containers."""
 
 import asyncio
+import json
 import re
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -71,6 +72,18 @@ def test_files_are_private_and_stay(layout: Layout) -> None:
     assert layout.openbao_ca.read_bytes() == authority
     for private in ("openbao/seal.key", "openbao/tls/key.pem", "operator/identity.seed"):
         assert (layout.root / private).stat().st_mode & 0o777 == 0o600
+
+
+def test_each_replica_of_metadata_is_pinned_and_has_an_identity_of_its_own(layout: Layout) -> None:
+    first = (layout.service("metadata") / "state" / "identity.seed").read_bytes()
+
+    prepare_files(layout, openbao_names=[], now=now_utc(), replicas=2)
+
+    second = (layout.service("metadata-2") / "state" / "identity.seed").read_bytes()
+    pinned = json.loads(layout.metadata_identities.read_text())
+    assert [identity["id"] for identity in pinned["identities"]] == ["metadata-1", "metadata-2"]
+    assert (layout.service("metadata") / "state" / "identity.seed").read_bytes() == first
+    assert len({first, second}) == 2
 
 
 def test_the_listeners_certificate_has_the_names_that_were_asked_for(layout: Layout) -> None:

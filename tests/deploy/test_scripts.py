@@ -41,9 +41,10 @@ CONTENTS = {
     "pinned/metadata-identities.json": "{}",
     "operator/openbao-ca-key.pem": "HIDDEN-ca-key",
     "metadata/state/identity.seed": "HIDDEN-seed",
+    "metadata-2/state/identity.seed": "HIDDEN-second-seed",
     **{
         f"{service}/{name}": f"HIDDEN-{service}-{name}"
-        for service in ("metadata", "watcher", "gatekeeper", "authcontroller")
+        for service in ("metadata", "metadata-2", "watcher", "gatekeeper", "authcontroller")
         for name in ("role_id", "secret_id")
     },
 }
