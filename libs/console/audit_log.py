@@ -15,7 +15,7 @@ from rich.text import Text
 from console.operator_session import open_operator_session
 from devstack.layout import Layout
 from devstack.openbao_api import OpenBaoApi
-from svc_core.adapters.pinned import read_pinned_identities
+from svc_core.adapters.pinned import read_audit_identities, read_pinned_identities
 from svc_core.config import TrustSettings
 from svc_core.crypto import contexts
 from svc_core.domain.audit import AUDIT_PATH, NO_ENTRY, AuditEntry, AuditHead
@@ -76,12 +76,16 @@ async def verify_log(root: Path, *, url: str, as_json: bool) -> int:
         SvcError: OpenBao does not answer, or refuses the operator.
     """
     layout = Layout.at(root)
-    statements = _statements(layout)
+    trust = _trust(layout)
+    statements = Statements(read_pinned_identities(trust))
+    # What a former identity signed while it was listed is as good as ever: nobody can add to the
+    # past, whose end the desired state names.
+    check = _checking(Statements(read_audit_identities(trust)))
     async with open_operator_session(layout, url) as api:
-        verdict = await _verdict(api, statements)
+        verdict = await _verdict(api, statements, check)
         if verdict.fault is not None and verdict.fault.kind is FaultKind.MISSING:
             # The log may just have been cut, between its listing and its reading.
-            verdict = await _verdict(api, statements)
+            verdict = await _verdict(api, statements, check)
     if as_json:
         sys.stdout.write(json.dumps(verdict.as_document(), indent=2) + "\n")
     else:
@@ -104,11 +108,11 @@ async def show_log(root: Path, *, url: str, last: int, as_json: bool) -> int:
     return 0
 
 
-async def _verdict(api: OpenBaoApi, statements: Statements) -> Verdict:
+async def _verdict(api: OpenBaoApi, statements: Statements, check: CheckSignature) -> Verdict:
     # In this order: what is written meanwhile is behind the head, and nothing is missed.
     desired = await _desired(api, statements)
     stored = await _entries(api, await _numbers(api))
-    return _judged(stored, desired, _checking(statements))
+    return _judged(stored, desired, check)
 
 
 def _judged(stored: Stored, desired: DesiredState | None, check: CheckSignature) -> Verdict:
@@ -124,11 +128,10 @@ def _judged(stored: Stored, desired: DesiredState | None, check: CheckSignature)
     )
 
 
-def _statements(layout: Layout) -> Statements:
-    settings = TrustSettings(
+def _trust(layout: Layout) -> TrustSettings:
+    return TrustSettings(
         operator_key_file=layout.operator_key, metadata_identities_file=layout.metadata_identities
     )
-    return Statements(read_pinned_identities(settings))
 
 
 def _checking(statements: Statements) -> CheckSignature:

@@ -11,6 +11,7 @@ from console import (
     bench_commands,
     dead_letter_commands,
     doctor_commands,
+    identity_commands,
     issuer_commands,
     plan_commands,
     provision_commands,
@@ -33,6 +34,7 @@ app.add_typer(bench_commands.app, name="bench")
 app.add_typer(audit_commands.app, name="audit")
 app.add_typer(dead_letter_commands.app, name="dead-letters")
 app.add_typer(rotate_commands.app, name="rotate")
+app.add_typer(identity_commands.app, name="identities")
 
 Var = Annotated[
     Path, typer.Option("--var", help="Directory of the stack: data, logs, keys.", metavar="DIR")
@@ -89,6 +91,9 @@ def up(
     trust_mode: Annotated[
         TrustMode, typer.Option(help="What NATS servers trust; see the runbook on roots.")
     ] = TrustMode.INTERMEDIATES,
+    metadata_replicas: Annotated[
+        int, typer.Option(min=1, max=9, help="Processes of Metadata; one of them decides.")
+    ] = 1,
     var: Var = _VAR,
     base_port: BasePort = None,
 ) -> None:
@@ -96,7 +101,7 @@ def up(
     from console import stack_commands
     from console.interrupts import run_command
 
-    options = stack_commands.UpOptions(var, profile, rate, base_port, trust_mode)
+    options = stack_commands.UpOptions(var, profile, rate, base_port, trust_mode, metadata_replicas)
     raise typer.Exit(run_command(lambda: stack_commands.up(options)))
 
 

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from devstack.children import Child, Program
 from devstack.endpoints import Endpoints, port_of
-from devstack.identities import instance_of
+from devstack.identities import instance_in
 from devstack.layout import NODES, Layout, service_of
 from devstack.processes import Supervisor
 from svc_core.adapters.files import make_private_directory, write_private
@@ -133,7 +133,7 @@ def _own_settings(plan: ServicePlan, child: str) -> dict[str, object]:
     }
     if service == METADATA:
         return {
-            "instance": instance_of(child),
+            "instance": instance_in(layout, child),
             "acl_file": str(layout.acl_file),
             "replicas": plan.replicas,
             "trust_mode": plan.trust_mode.value,

@@ -174,6 +174,12 @@ class ServiceSettings(Section):
     """Name of this instance; empty: made once and kept in the state directory."""
     state_dir: Path
     """Identity keys and what must survive a restart; mode 0700."""
+    identity_max_age: Duration | None = timedelta(days=30)
+    """Age at which the identity and KEM keys of this instance are too old.
+
+    Its next start then makes new ones, under a new name, and registers them. With a configured
+    `instance` they stay, since what is registered is never overwritten; none or 0: they always do.
+    """
     tls_dir: Path
     """Symlink to the current directory with ``cert.pem`` and ``key.pem`` of the NATS identity."""
     mounted_tls_dir: Path | None = None

@@ -335,6 +335,13 @@ class IdentityError(RejectedError):
     code = "identity.refused"
 
 
+class IdentityListRollbackError(RejectedError):
+    """A list of Metadata's identities that is not newer than the one in force."""
+
+    code = "identity.list_rollback"
+    advice = "ship the newest list; to go back on purpose, restart the service"
+
+
 class TlsMaterialError(RejectedError):
     """Certificate material that is incomplete, mismatched, expired or for someone else."""
 

@@ -171,6 +171,7 @@ def _bundles(
     tools = BundleTools(assembler, BundleSealer(author, kit.entropy), kit.statements)
     keeper = BundleKeeper(kit.store, keys, instances, tools, kit.around)
     keys.wake(keeper.hinted)
+    kit.pinned.wake(keeper.hinted)
     # It looks once per lead.
     kit.health.expect(BundleKeeper.name, kit.settings.rotation.keys.period + _LOOP_BUDGET)
     answering = ResponderTools(author, assembler, keeper.note_pull)
@@ -230,4 +231,6 @@ def _pinned_author(kit: ServiceKit[MetadataSettings]) -> Author:
             f"instance {kit.instance!r} is not in the operator-signed list "
             f"{kit.settings.trust.metadata_identities_file}; set `instance` to a listed id"
         ) from err
+    # Whoever signs under a removed identity is refused by everybody, and must not hold the lease.
+    kit.pinned.required = kit.instance
     return Author(kit.instance, kit.signer)

@@ -1,12 +1,13 @@
 """Metadata's own settings."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from services.metadata.domain.ca_rotation import SilencePolicy
-from svc_core.config import KubernetesApiSettings, Section, ServiceSettings
+from svc_core.config import Duration, KubernetesApiSettings, Section, ServiceSettings
 from svc_core.domain.desired import TrustMode
 
 
@@ -40,9 +41,17 @@ class MetadataSettings(ServiceSettings):
     the servers trust that root. Everybody follows what the desired state says; see ADR-0021."""
     replicas: int = Field(default=3, ge=1, le=5)
     """Replicas of every stream."""
+    identity_max_age: Duration | None = None
+    """Cannot be set here: Metadata's identities are replaced with `securetransport identities`."""
 
     @model_validator(mode="after")
     def _one_manifest(self) -> Self:
         if (self.acl_file is None) == (self.acl_config_map is None):
             raise ValueError("set either acl_file or acl_config_map")
         return self
+
+    @field_validator("identity_max_age")
+    @classmethod
+    def _is_listed(cls, value: timedelta | None) -> None:
+        if value:
+            raise ValueError("replace Metadata's identities with `securetransport identities`")

@@ -1,15 +1,28 @@
-"""Reading what was pinned out of band: the operator's key and the list it signed."""
+"""Reading what was pinned out of band: the operator's key and the list it signed.
+
+The operator's key is read once: who signs lists is not for a list, or for whoever can write where
+it lies, to change. The list itself may be replaced while a process runs.
+"""
 
 import binascii
 from base64 import b64decode
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from watchfiles import awatch
 
 from svc_core.config import TrustSettings
 from svc_core.crypto import contexts
 from svc_core.crypto.signing import Algorithm, Verifier
 from svc_core.domain.operator_command import OPERATOR_SIGNER
-from svc_core.errors import ConfigError, RejectedError
+from svc_core.errors import ConfigError, MalformedMessageError, RejectedError
 from svc_core.wire import identities
-from svc_core.wire.identities import PublicIdentity
+from svc_core.wire.identities import PublicIdentity, SignedIdentities
+
+_DEBOUNCE_MS: Final = 50
+_STEP_MS: Final = 10
+_REREAD_MS: Final = 2000
 
 
 def read_operator_identity(settings: TrustSettings) -> PublicIdentity:
@@ -29,26 +42,104 @@ def read_operator_identity(settings: TrustSettings) -> PublicIdentity:
     return PublicIdentity(OPERATOR_SIGNER, Algorithm.ML_DSA_87, public)
 
 
+class PinnedList:
+    """The list as a file, watched by its directory, since a file is replaced and not written to.
+
+    A mounted ConfigMap is such a directory, too: the symlink ``..data`` in it is replaced. The file
+    is read again every two seconds all the same, because a watch can be lost in silence.
+    """
+
+    def __init__(self, settings: TrustSettings) -> None:
+        """Read the operator's key, for as long as this lives.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        self._path: Path = settings.metadata_identities_file
+        self._operator_file = settings.operator_key_file
+        operator = read_operator_identity(settings)
+        self._operator = Verifier.from_public(Algorithm.ML_DSA_87, operator.public)
+
+    @property
+    def name(self) -> str:
+        """The file."""
+        return str(self._path)
+
+    def read(self) -> SignedIdentities:
+        """Return the list as it is now.
+
+        Raises:
+            ConfigError: it is missing or damaged, or not signed by the operator.
+        """
+        try:
+            return self.verified(self._path.read_bytes())
+        except OSError as err:
+            raise ConfigError(f"cannot read the pinned identities: {err}") from err
+        except RejectedError as err:
+            raise ConfigError(
+                f"{self._path} is not signed by the operator's key in {self._operator_file}: {err}"
+            ) from err
+
+    def verified(self, raw: bytes) -> SignedIdentities:
+        """Return the list in ``raw`` once the operator's signature holds.
+
+        Raises:
+            RejectedError: it is damaged, or not signed by the operator.
+        """
+        signed = identities.decode(raw)
+        self._operator.verify(
+            signed.signature, signed.signing_input, context=contexts.IDENTITY_LIST
+        )
+        try:
+            for identity in (*signed.identities, *signed.former):
+                Verifier.from_public(Algorithm(identity.algorithm), identity.public)
+        except ValueError as err:
+            raise MalformedMessageError("the list names a key that verifies nothing") from err
+        return signed
+
+    async def follow(self) -> AsyncIterator[bytes | None]:
+        """Yield its bytes now and whenever they may have changed; None while there is no file.
+
+        Raises:
+            ConfigError: its directory cannot be watched.
+        """
+        yield self._read()
+        try:
+            async for _ in awatch(
+                self._path.parent,
+                debounce=_DEBOUNCE_MS,
+                step=_STEP_MS,
+                rust_timeout=_REREAD_MS,
+                yield_on_timeout=True,
+                recursive=False,
+            ):
+                yield self._read()
+        except OSError as err:
+            raise ConfigError(f"{self._path.parent}: cannot be watched: {err}") from err
+
+    def _read(self) -> bytes | None:
+        try:
+            with self._path.open("rb") as file:
+                # One more than is allowed, so that too much is seen and not taken into memory.
+                return file.read(identities.LIMIT + 1)
+        except OSError:
+            return None
+
+
 def read_pinned_identities(settings: TrustSettings) -> tuple[PublicIdentity, ...]:
     """Return Metadata's identities, once the operator's signature over the list holds.
 
     Raises:
         ConfigError: a file is missing or damaged, or the list is not signed by the operator.
     """
-    try:
-        operator = b64decode(settings.operator_key_file.read_text().strip(), validate=True)
-        verifier = Verifier.from_public(Algorithm.ML_DSA_87, operator)
-        signed = identities.decode(settings.metadata_identities_file.read_bytes())
-        verifier.verify(
-            signed.signature,
-            identities.signing_input(signed.identities),
-            context=contexts.IDENTITY_LIST,
-        )
-    except OSError as err:
-        raise ConfigError(f"cannot read the pinned identities: {err}") from err
-    except (RejectedError, ValueError, binascii.Error) as err:
-        raise ConfigError(
-            f"{settings.metadata_identities_file} is not signed by the operator's key "
-            f"in {settings.operator_key_file}: {err}"
-        ) from err
-    return signed.identities
+    return PinnedList(settings).read().identities
+
+
+def read_audit_identities(settings: TrustSettings) -> tuple[PublicIdentity, ...]:
+    """Return everybody who may have signed a checkpoint of the audit log: the former ones, too.
+
+    Raises:
+        ConfigError: as `read_pinned_identities` does.
+    """
+    signed = PinnedList(settings).read()
+    return (*signed.identities, *signed.former)

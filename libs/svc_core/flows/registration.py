@@ -5,6 +5,7 @@ The identity first; then, signed with it, the key that bundles at rest are seale
 
 import asyncio
 from base64 import b64encode
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -15,6 +16,7 @@ from svc_core.domain.identity import InstanceName, ServiceName
 from svc_core.domain.subjects import identity_path, kem_path
 from svc_core.errors import (
     AccessDeniedError,
+    ConfigError,
     IdentityError,
     MalformedMessageError,
     StaleWriteError,
@@ -65,6 +67,9 @@ class Registration:
         self._is_registered = False
         self._is_kem_settled = not kem_public
         self._detail = ""
+        self._is_told = False
+        self.on_registered: Callable[[], Awaitable[None]] | None = None
+        """Awaited once, when everything is registered: what was before is needed no more."""
 
     async def run(self) -> None:
         """Register once, then keep saying that it is done; for ever."""
@@ -75,8 +80,20 @@ class Registration:
                 log.info("identity.registered", path=self._path)
             if not self._is_kem_settled:
                 await self._settle_kem()
+            if self._is_kem_settled and not self._is_told:
+                await self._tell()
             self._health.beat(self.name, self._detail)
             await asyncio.sleep(_CHECK_S)
+
+    async def _tell(self) -> None:
+        self._is_told = True
+        if self.on_registered is None:
+            return
+        try:
+            await self.on_registered()
+        except ConfigError as err:
+            # Tidying up can wait for the next start; what is registered is in use.
+            log.warning("identity.former_kept", code=err.code, reason=str(err))
 
     async def _register(self) -> None:
         public = b64encode(self._author.public).decode()

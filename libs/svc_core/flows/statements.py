@@ -17,9 +17,27 @@ class Statements:
     """Verifies documents by signers known beforehand; a key never comes with the message."""
 
     def __init__(self, identities: Iterable[PublicIdentity]) -> None:
-        self._verifiers = {
-            i.id: Verifier.from_public(Algorithm(i.algorithm), i.public) for i in identities
-        }
+        self._verifiers = _verifiers(identities)
+        self._replaced = 0
+
+    @property
+    def signers(self) -> tuple[str, ...]:
+        """Whose documents are believed now."""
+        return tuple(self._verifiers)
+
+    @property
+    def generation(self) -> int:
+        """How often they were replaced: what was verified before may be of nobody known now."""
+        return self._replaced
+
+    def replace(self, identities: Iterable[PublicIdentity]) -> None:
+        """Believe these from now on and nobody else; all at once, or nothing when one is bad.
+
+        Raises:
+            ValueError: one is no public key.
+        """
+        self._verifiers = _verifiers(identities)
+        self._replaced += 1
 
     def verifier(self, signer: str) -> Verifier:
         """Return the verifier of ``signer``, or raise `IdentityError`."""
@@ -49,6 +67,10 @@ class Statements:
         """Refuse ``message`` unless ``signature`` over it is that of ``signer``."""
         verifier = self.verifier(signer)
         await asyncio.to_thread(verifier.verify, signature, message, context=context)
+
+
+def _verifiers(identities: Iterable[PublicIdentity]) -> dict[str, Verifier]:
+    return {i.id: Verifier.from_public(Algorithm(i.algorithm), i.public) for i in identities}
 
 
 class Author:

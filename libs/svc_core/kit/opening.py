@@ -6,13 +6,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from svc_core.adapters.instance_state import InstanceState, open_instance_state
+import structlog
+
+from svc_core.adapters.instance_state import InstanceState, KeyAge, open_instance_state
 from svc_core.adapters.mounted_files import MountedFiles
 from svc_core.adapters.nats_connection import NatsConnection, NatsUser, open_bus
 from svc_core.adapters.openbao import OpenBaoSession, open_openbao
 from svc_core.adapters.openbao_kv import OpenBaoSecretStore
 from svc_core.adapters.openbao_leaves import OpenBaoCertificateIssuer
-from svc_core.adapters.pinned import read_pinned_identities
+from svc_core.adapters.pinned import PinnedList
 from svc_core.adapters.system_clock import SystemClock
 from svc_core.adapters.system_entropy import system_entropy
 from svc_core.adapters.tls_identity import TlsIdentity
@@ -21,6 +23,7 @@ from svc_core.crypto.suite import CryptoSuite
 from svc_core.domain.identity import ServiceName
 from svc_core.flows.ca_following import CaFollower, FollowedIdentity
 from svc_core.flows.desired_reading import DesiredReader
+from svc_core.flows.identity_following import IdentityFollower
 from svc_core.flows.leaf_issuing import LeafIssuing
 from svc_core.flows.mounted_leaves import MountedLeaves
 from svc_core.flows.secure_channel import SecureChannel
@@ -41,6 +44,8 @@ from svc_core.runtime.surroundings import Surroundings
 from svc_core.runtime.tls_watching import export_tls
 from svc_core.wire.status import signer_of
 
+log = structlog.get_logger()
+
 _CRYPTO_THREADS: Final = 2
 
 
@@ -59,8 +64,10 @@ class _Opened:
 async def open_kit(settings: S, service: ServiceName) -> AsyncIterator[ServiceKit[S]]:
     """Open everything a service stands on and close it again in reverse order."""
     clock = SystemClock()
-    state = open_instance_state(settings.state_dir, service, settings.instance, system_entropy)
+    age = KeyAge(clock.now(), settings.identity_max_age)
+    state = open_instance_state(settings.state_dir, service, settings.instance, system_entropy, age)
     configure_logging(settings.log, service=service, instance=state.instance)
+    _report_age(state)
     crypto = CryptoSuite.of(settings.crypto.policy())
     around = Surroundings(clock, system_entropy, settings.rotation, Health(clock), crypto)
     async with AsyncExitStack() as stack:
@@ -77,6 +84,15 @@ async def open_kit(settings: S, service: ServiceName) -> AsyncIterator[ServiceKi
         yield _assembled(settings, service, state, around, opened)
 
 
+def _report_age(state: InstanceState) -> None:
+    if state.is_new:
+        log.info("identity.replaced", instance=state.instance)
+    elif state.is_overdue:
+        log.warning(
+            "identity.overdue", made_at=state.made_at.isoformat(), reason="its name is configured"
+        )
+
+
 def _assembled(
     settings: S,
     service: ServiceName,
@@ -86,7 +102,9 @@ def _assembled(
 ) -> ServiceKit[S]:
     registry = process_registry()
     store = OpenBaoSecretStore(opened.session)
-    statements = Statements(read_pinned_identities(settings.trust))
+    pinned = PinnedList(settings.trust)
+    listed = pinned.read()
+    statements = Statements(listed.identities)
     reader = DesiredReader(store, opened.connection, statements, settings.profile)
     issuing = _issuing(settings, service, opened.session, around)
     own = FollowedIdentity(client_spec(settings, service), opened.leaf, opened.connection)
@@ -101,6 +119,7 @@ def _assembled(
         session=opened.session,
         store=store,
         statements=statements,
+        pinned=IdentityFollower(pinned, listed, statements, around.health, registry),
         state=state,
         signer=state.signer,
         author=Author(signer_of(service, state.instance), state.signer),

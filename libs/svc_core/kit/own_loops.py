@@ -40,6 +40,7 @@ def own_loops(kit: ServiceKit[Any]) -> list[Loop]:
     budget = max(3 * settings.rotation.heartbeat, timedelta(seconds=10))
     loops: list[Loop] = [
         _registration(kit),
+        kit.pinned,
         kit.follower,
         kit.connection,
         _admin_listener(kit, admin, observe),
@@ -66,7 +67,9 @@ def own_loops(kit: ServiceKit[Any]) -> list[Loop]:
 def _registration(kit: ServiceKit[Any]) -> Loop:
     # Who needs no keys is sent no bundle, so nobody seals one to it.
     kem = kit.state.kem.public if kit.uses_keys else b""
-    return Registration(kit.store, kit.service, kit.instance, kit.author, kit.around, kem)
+    registration = Registration(kit.store, kit.service, kit.instance, kit.author, kit.around, kem)
+    registration.on_registered = kit.state.forget_former
+    return registration
 
 
 def _key_loops(kit: ServiceKit[Any]) -> list[Loop]:

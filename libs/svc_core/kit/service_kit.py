@@ -23,6 +23,7 @@ from svc_core.domain.tls import LeafNames
 from svc_core.errors import SvcError
 from svc_core.flows.ca_following import CaFollower, FollowedIdentity
 from svc_core.flows.desired_reading import DesiredReader
+from svc_core.flows.identity_following import IdentityFollower
 from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec
 from svc_core.flows.secure_channel import SecureChannel
 from svc_core.flows.statements import Author, Statements
@@ -48,6 +49,8 @@ class ServiceKit(Generic[S]):
     session: OpenBaoSession
     store: OpenBaoSecretStore
     statements: Statements
+    pinned: IdentityFollower
+    """Keeps them as the list of Metadata's identities says."""
     state: InstanceState
     """What this instance keeps on disk: its keys, and the newest bundle it has used."""
     signer: Signer

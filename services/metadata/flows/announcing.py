@@ -104,6 +104,7 @@ class Announcer:
         self._around = around
         self._newest: SignedDocument | None = None
         self._newest_version = 0
+        self._said: SignedDocument | None = None
         self._said_version = 0
         self._declared = False
         self._wakeup = Wakeup()
@@ -154,11 +155,13 @@ class Announcer:
             log.info("streams.declared", streams=len(STREAMS), durables=len(DURABLES))
 
     async def _announce(self) -> None:
-        if self._newest is None or self._newest_version <= self._said_version:
+        # Not by its version: whoever held the lease meanwhile may have said the same one under an
+        # identity that goes.
+        if self._newest is None or self._newest is self._said:
             return
         document, version = self._newest, self._newest_version
         message_id = f"desired.{version}.{document.signature[:8].hex()}"
         async with asyncio.timeout(_STORED_WITHIN_S):
             await self._bus.publish(CA_CERT, documents.encode(document), message_id=message_id)
-        self._said_version = version
+        self._said, self._said_version = document, version
         log.info("desired.announced", version=version)

@@ -50,7 +50,8 @@ class BundleTools:
     assembler: BundleAssembler
     sealer: BundleSealer
     statements: Statements
-    """The pinned identities: a stored bundle that is none of theirs is replaced."""
+    """The pinned identities: a stored bundle that is none of theirs is replaced; so it is signed
+    anew when the identity that signed it goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class BundleKeeper:
         self._around = around
         self._kept: dict[_Place, int] = {}
         """Version of the bundle at each place, as this process last wrote or read it."""
+        self._generation = tools.statements.generation
         self.hinted = Wakeup()
         """Set when there are other keys, or somebody asked that none is kept for yet."""
 
@@ -129,6 +131,10 @@ class BundleKeeper:
         snapshot = self._keys.snapshot
         if snapshot is None:
             return
+        if self._generation != self._tools.statements.generation:
+            # What lies there may be signed by an identity that was removed: read all of it again.
+            self._generation = self._tools.statements.generation
+            self._kept.clear()
         services = keyed_services(snapshot.acl)
         for service in services:
             await self._keep_service(service, snapshot)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ from services.metadata.flows.key_issuance import KeyIssuance
 from services.metadata.flows.key_keeping import KeyKeeper
 from services.metadata.flows.key_reading import KeysNotReadyError
 from services.metadata.flows.ledger_keeping import LedgerKeeper
-from svc_core.adapters.instance_state import InstanceState, open_instance_state
+from svc_core.adapters.instance_state import InstanceState, KeyAge, open_instance_state
 from svc_core.adapters.openbao import open_openbao
 from svc_core.adapters.openbao_kv import OpenBaoSecretStore
 from svc_core.adapters.system_clock import SystemClock
@@ -155,7 +155,8 @@ async def open_instance(
     openbao: RunningOpenBao, service: ServiceName, directory: Path
 ) -> AsyncIterator[Instance]:
     """Yield an instance whose state is in ``directory``."""
-    state = open_instance_state(directory, service, "", system_entropy)
+    age = KeyAge(datetime.now(UTC))
+    state = open_instance_state(directory, service, "", system_entropy, age)
     async with open_openbao(openbao.settings(service), service) as session:
         yield Instance(service, state, OpenBaoSecretStore(session))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -32,7 +33,7 @@ from svc_core.flows.statements import Statements
 from svc_core.wire import desired as desired_wire
 from svc_core.wire import documents
 from svc_core.wire.identities import PublicIdentity
-from tests.builders import DEMO, make_desired
+from tests.builders import DEMO, NOW, make_desired
 from tests.unit.metadata.acls import ACL
 from tests.unit.metadata.journals import ca, make_issuer, make_journal
 from tests.unit.metadata.world import World, after, run_for
@@ -125,6 +126,24 @@ async def test_a_state_is_announced_once_by_one_process_and_again_by_the_next() 
         await run_for(5, announcer)
 
     assert said(world) == [5, 5]
+
+
+async def test_who_holds_the_lease_again_announces_under_its_own_signature_again() -> None:
+    world = World()
+    first, second = world.start().announcer, world.start().announcer
+    for holder, state in (
+        (first, make_desired(version=5)),
+        (second, make_desired(version=5, made_at=NOW + timedelta(seconds=1))),
+        (first, make_desired(version=5, made_at=NOW + timedelta(seconds=2))),
+    ):
+        await holder.store(state)
+        await run_for(5, holder)
+
+    assert said(world) == [5, 5, 5]
+    stored = await world.store.fetch(DESIRED_PATH)
+    assert stored is not None
+    announced = documents.decode(world.bus.stored(CA_CERT)[-1].payload)
+    assert announced == documents.decode_entry(stored.data)
 
 
 async def test_streams_are_declared_once_as_soon_as_nats_is_there() -> None:

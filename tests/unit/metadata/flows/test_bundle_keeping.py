@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from services.metadata.domain.bundle_recipients import NEWCOMER, is_kept, keyed_services
 from services.metadata.flows.bundle_responder import BundleTooLargeError
+from services.metadata.flows.bundle_sealing import BundleSealer
 from services.metadata.flows.instance_keys import KemRefusedError
 from svc_core.crypto import contexts
 from svc_core.crypto.kem import KemKey
@@ -30,13 +31,15 @@ from svc_core.domain.subjects import BUNDLES_PATH, bundle_path, kem_path
 from svc_core.errors import BusError, SecretStoreError
 from svc_core.flows.bundle_recovery import BundleKeyError, BundleRecovery, Owner
 from svc_core.flows.parted_documents import PartedDocuments
+from svc_core.flows.statements import IDENTITY_ALGORITHM, Statements
 from svc_core.runtime.supervision import run_until
 from svc_core.wire import documents, instance_kem, stored_bundle
 from svc_core.wire.document_heads import PART_SIZE
+from svc_core.wire.identities import PublicIdentity
 from svc_core.wire.instance_kem import InstanceKem
 from svc_core.wire.stored_bundle import StoredBundle
 from tests.authority import make_author
-from tests.builders import DEMO, NOW, fixed_bytes
+from tests.builders import DEMO, NOW, fixed_bytes, seeded_entropy
 from tests.fakes.memory_bundle_memory import MemoryBundleMemory
 from tests.unit.metadata.acls import ACL, KNOWN, roles
 from tests.unit.metadata.office import Office, follower_of, opened, recovery_of
@@ -296,6 +299,29 @@ async def test_what_somebody_meddled_with_is_put_right(meddle: Meddling) -> None
         await asyncio.sleep(PERIOD_S)
 
         assert await archive.version_of(archive.gatekeeper) == archive.version
+
+
+async def test_what_an_identity_signed_is_signed_anew_when_it_is_removed() -> None:
+    archive = Archive()
+    await archive.register()
+    former, other = archive.world.author, make_author("metadata-2")
+    pinned = [PublicIdentity(a.id, IDENTITY_ALGORITHM, a.public) for a in (former, other)]
+    statements = Statements(pinned)
+    async with archive.at_work():
+        keeper = archive.authority.bundles
+        sealer = BundleSealer(other, seeded_entropy(b"other"))
+        keeper._tools = replace(keeper._tools, sealer=sealer, statements=statements)
+        keeper.hinted.set()
+        await asyncio.sleep(A_MOMENT_S)
+        before, _ = await archive.record(archive.gatekeeper)
+
+        statements.replace(pinned[1:])
+        keeper.hinted.set()
+        await asyncio.sleep(A_MOMENT_S)
+
+    after, _ = await archive.record(archive.gatekeeper)
+    assert (before.signer, after.signer) == (former.id, other.id)
+    assert after.version == before.version
 
 
 async def test_a_newer_bundle_is_never_replaced_by_an_older_one() -> None:

@@ -13,6 +13,7 @@ from svc_core.domain.identity import GATEKEEPER, InstanceName
 from svc_core.domain.subjects import identity_path, kem_path
 from svc_core.errors import (
     AccessDeniedError,
+    ConfigError,
     IdentityError,
     SecretStoreError,
     StaleWriteError,
@@ -239,3 +240,37 @@ async def test_under_an_older_policy_everything_else_works_and_the_newer_one_is_
     assert [e["event"] for e in logs].count("kem.not_registered") == 2
     assert await store.fetch(kem_path(GATEKEEPER, ME))
     assert not around.health.report().loops[Registration.name].detail
+
+
+async def test_what_was_before_is_given_up_once_and_only_when_all_is_registered(
+    around: Surroundings,
+) -> None:
+    store, told = MemorySecretStore(), list[bool]()
+
+    async def give_up() -> None:
+        told.append(await store.fetch(kem_path(GATEKEEPER, ME)) is not None)
+
+    loop = with_kem(store, around)
+    loop.on_registered = give_up
+    store.failure = SecretStoreError("OpenBao is away")
+    await run_for(5, loop)
+    assert told == []
+
+    store.failure = None
+    without_threads()
+    await run_for(60, loop)
+
+    assert told == [True]
+
+
+async def test_what_cannot_be_given_up_stops_nobody(around: Surroundings) -> None:
+    async def fail() -> None:
+        raise ConfigError("the disk is read-only")
+
+    loop = registration(MemorySecretStore(), around)
+    loop.on_registered = fail
+    with capture_logs() as logs:
+        await run_for(60, loop)
+
+    assert [e["event"] for e in logs].count("identity.former_kept") == 1
+    assert around.health.report().ready

@@ -29,7 +29,7 @@ from svc_core.wire.bundle_exchange import BundleReply, SignedRequest
 from svc_core.wire.bundle_notice import BundleNotice
 from svc_core.wire.dead_letter import DeadLetter
 from svc_core.wire.documents import SignedDocument
-from svc_core.wire.identities import PublicIdentity, SignedIdentities
+from svc_core.wire.identities import LATEST, PublicIdentity, SignedIdentities
 from svc_core.wire.instance_kem import InstanceKem
 from svc_core.wire.key_records import PUBLIC_SIZES
 from svc_core.wire.signed_message import SignedMessage
@@ -269,5 +269,14 @@ VALUES: Mapping[str, st.SearchStrategy[Any]] = {
         SignedIdentities,
         st.lists(identity, min_size=1, max_size=3, unique_by=lambda i: i.id).map(tuple),
         blobs,
+    )
+    | st.lists(identity, min_size=2, max_size=4, unique_by=lambda i: i.id).flatmap(
+        lambda listed: st.builds(
+            SignedIdentities,
+            st.just(tuple(listed[:1])),
+            blobs,
+            st.integers(1, LATEST),
+            st.just(tuple(listed[1:])),
+        )
     ),
 }

@@ -1,5 +1,6 @@
 """Signed documents and what they carry: desired state, status, list of identities."""
 
+import base64
 import json
 from contextlib import suppress
 from dataclasses import replace
@@ -216,6 +217,62 @@ def test_the_operators_signature_covers_every_identity_and_their_order() -> None
     }
 
     assert len(inputs) == 5
+
+
+def test_the_operators_signature_covers_version_and_former_identities() -> None:
+    other, third = replace(IDENTITY, id="metadata-2"), replace(IDENTITY, id="metadata-3")
+
+    inputs = {
+        identities.signing_input(listed, version=version, former=former)
+        for listed, version, former in [
+            ((IDENTITY,), 0, ()),
+            ((IDENTITY,), 1, ()),
+            ((IDENTITY,), 2, ()),
+            ((IDENTITY,), 2, (other,)),
+            ((IDENTITY, other), 2, ()),
+            ((other,), 2, (IDENTITY,)),
+            ((IDENTITY,), 2, (other, third)),
+            ((IDENTITY,), 2, (third, other)),
+        ]
+    }
+
+    assert len(inputs) == 8
+
+
+def test_a_list_of_version_0_is_signed_and_written_as_it_always_was() -> None:
+    covered = json.dumps(
+        [
+            {
+                "algorithm": IDENTITY.algorithm,
+                "id": IDENTITY.id,
+                "public": base64.b64encode(IDENTITY.public).decode(),
+            }
+        ],
+        separators=(",", ":"),
+    )
+
+    assert LISTED.signing_input == covered.encode()
+    assert set(json.loads(identities.encode(LISTED))) == {"identities", "signature"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"version": -1}, id="negative version"),
+        pytest.param({"version": identities.LATEST + 1}, id="version too high"),
+        pytest.param({"former": (replace(IDENTITY, id="metadata-2"),)}, id="former in version 0"),
+        pytest.param({"version": 1, "former": (IDENTITY,)}, id="former and still listed"),
+        pytest.param(
+            {"version": 1, "former": tuple(replace(IDENTITY, id=f"m{n}") for n in range(9))},
+            id="too many former",
+        ),
+    ],
+)
+def test_a_list_out_of_its_versions_is_an_error(changes: dict[str, Any]) -> None:
+    raw = identities.encode(replace(LISTED, **changes))
+
+    with pytest.raises(MalformedMessageError):
+        identities.decode(raw)
 
 
 def test_a_list_may_be_laid_out_by_hand() -> None:
