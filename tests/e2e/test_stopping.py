@@ -1,5 +1,6 @@
 """Ended at any moment, a stack ends quickly and whole, and goes on later where it was."""
 
+import json
 import re
 import signal
 import stat
@@ -7,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import pytest
 
@@ -23,6 +24,7 @@ from svc_core.domain.load_order import LoadOrder
 from svc_core.domain.profiles import PROFILES
 from svc_core.domain.traffic import count_traffic
 from svc_core.errors import NotFoundError
+from svc_core.wire import document_heads
 from tests.e2e.commands import RunningCommand, command, processes_of
 from tests.e2e.loaded_stack import records
 from tests.e2e.waiting import until
@@ -156,8 +158,8 @@ class Identities:
     names: dict[str, bytes]
     """Instance names by service."""
     seeds: dict[str, bytes]
-    keys: dict[int, Any]
-    """What OpenBao holds of each key epoch, with its version."""
+    keys: dict[int, str]
+    """What OpenBao holds of each key epoch: wrapped, without the term it was last claimed in."""
 
     @classmethod
     async def read(cls, layout: Layout) -> Self:
@@ -171,17 +173,18 @@ class Identities:
         )
 
 
-async def stored_keys(layout: Layout) -> dict[int, Any]:
+async def stored_keys(layout: Layout) -> dict[int, str]:
     """Return what is stored of every key epoch that is in use, by epoch."""
     endpoints = read_endpoints(layout)
     assert endpoints is not None
     current = PROFILES["demo"].keys.current(datetime.now(UTC)).number
-    found: dict[int, Any] = {}
+    found: dict[int, str] = {}
     async with open_openbao_api(endpoints.openbao.url, layout.openbao_ca) as api:
         metadata = await log_in(api, layout, METADATA)
         for epoch in range(current - 3, current + 2):
             with suppress(NotFoundError):
                 answer = await metadata.read(f"secret/data/transport/keys/{epoch}")
-                found[epoch] = (answer["data"]["data"], answer["data"]["metadata"]["version"])
+                payload = document_heads.decode(answer["data"]["data"]).payload
+                found[epoch] = json.loads(payload)["wrapped"]
         await metadata.write("auth/token/revoke-self")
     return found

@@ -42,6 +42,7 @@ from tests.integration.background import complete
 from tests.integration.bare_stack import DEPLOYMENT, RunningCluster
 
 PATIENCE_S = 0.4
+TOLD_WITHIN_S = 5.0
 ELECTION_S = 30.0
 NO_PEERS_YET = 10005
 """What the leader says until it has heard from every node."""
@@ -75,7 +76,7 @@ class User:
 
     async def _is_told(self, text: str) -> bool:
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TOLD_WITHIN_S):
                 while not any(text in violation for violation in self.violations):
                     self._told.clear()
                     await self._told.wait()

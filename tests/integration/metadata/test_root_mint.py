@@ -21,7 +21,7 @@ from svc_core.errors import AccessDeniedError, NotFoundError
 from tests.integration.background import in_background
 from tests.integration.bare_stack import PROFILE, RunningOpenBao, open_bare_openbao
 
-NOW = SystemClock().now()
+CLOCK = SystemClock()
 MAKE = "pki/issuers/generate/root/internal"
 GOOD: Mapping[str, object] = {"common_name": "x", "key_type": "ec", "key_bits": 256}
 
@@ -60,7 +60,7 @@ async def test_a_root_is_made_once_and_its_key_stays_inside(openbao: RunningOpen
     assert made == again
     assert (constraints.ca, constraints.path_length) == (True, 1)
     assert certificate.subject.rfc4514_string() == "CN=SecureTransport root-11"
-    assert abs(made.not_after - NOW - PROFILE.root_validity) < timedelta(minutes=5)
+    assert abs(made.not_after - CLOCK.now() - PROFILE.root_validity) < timedelta(minutes=5)
     assert "key_id" in (keys or {})
     assert "private_key" not in (keys or {})
 
@@ -95,10 +95,10 @@ async def test_issuers_are_signed_by_the_root_they_are_planned_under(
 
     assert same == new
     for pem in (old.pem, old.route_pem):
-        check_chain(pem, former.pem, now=NOW)
+        check_chain(pem, former.pem, now=CLOCK.now())
     for pem in (new.pem, new.route_pem):
-        check_chain(pem, following.pem, now=NOW)
-    assert abs(new.not_after - NOW - PROFILE.ca.validity) < timedelta(minutes=5)
+        check_chain(pem, following.pem, now=CLOCK.now())
+    assert abs(new.not_after - CLOCK.now() - PROFILE.ca.validity) < timedelta(minutes=5)
 
 
 async def test_no_issuer_outlives_its_root(openbao: RunningOpenBao) -> None:
@@ -166,9 +166,9 @@ async def test_the_first_root_is_deleted_key_and_all_and_the_others_go_on(
         after = await bench.issuers.mint("ca-15-3", "root-15")
         following_that = await bench.roots.make("root-16")
 
-    check_chain(after.pem + after.route_pem, following.pem, now=NOW)
+    check_chain(after.pem + after.route_pem, following.pem, now=CLOCK.now())
     # What it signed before lives on: trust in it ends by the trusted set alone.
-    check_chain(issuer.pem, first.pem, now=NOW)
+    check_chain(issuer.pem, first.pem, now=CLOCK.now())
     assert following_that.not_after > after.not_after
 
 
