@@ -52,8 +52,8 @@ _GROUPING: Final = {
     SigningMode.SINGLE: Grouping(GROUP_LIMITS[SigningMode.SINGLE], lanes=2),
     # A second batch under way at the same time would only make batches smaller. From the socket to
     # here a message takes about three turns: one reads, one wakes the consumer, one hands on what
-    # it found; so those that came in together are signed together. On one processor an exchange
-    # over NATS takes 457 microseconds with it and 661 without.
+    # it found; so those that came in together are signed together. On one busy processor an
+    # exchange over NATS took 457 microseconds with it and 661 without.
     SigningMode.BATCHED: Grouping(GROUP_LIMITS[SigningMode.BATCHED], turns=3),
 }
 # What a ring that is behind would wrongly refuse.
