@@ -13,17 +13,17 @@ from tests.integration.background import in_background
 HERE: Final = Path(__file__).parent
 WATCHERS: Final = (
     "test_outsiders.py",
-    "test_authorisation.py",
-    "test_broker_disk.py",
     "test_doctor.py",
     "test_chain.py",
     "test_retirement.py",
+    "test_authorisation.py",
+    "test_broker_disk.py",
     "test_kills.py",
     "test_latecomers.py",
     "test_without_metadata.py",
 )
 """They share one stack, so they come first and in this order: what takes minutes by the clock of
-the rotations begins in an early one and is judged in a later one."""
+the rotations begins in an early one and is judged in a later one, before what was taken expires."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
