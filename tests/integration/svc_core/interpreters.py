@@ -79,6 +79,7 @@ def newest_python() -> Interpreter:
     named = os.environ.get("NEWEST_PYTHON", "")
     path = named or _newest_here()
     if path is None:
+        # The table holds for the Python the services run on; another one is no part of a set-up.
         mine = f"{sys.version_info.major}.{sys.version_info.minor}"
         pytest.skip(f"NOT RUN: no Python newer than {mine} is here; NEWEST_PYTHON names one")
     return Interpreter(path)
