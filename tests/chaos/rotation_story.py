@@ -49,7 +49,7 @@ def chosen(cases: Iterable[object]) -> list[ParameterSet]:
     names = {str(case): case for case in cases}
     assert set(names) <= set(FAULTS)
     drawn = [pytest.param(names[n], id=n) for n in selected(FAULTS, SAMPLE) if n in names]
-    # All of them take a quarter of an hour; one that the seed did not draw must not look as if it ran.
+    # All take a quarter of an hour; what the seed did not draw must not look as if it had run.
     skipped = pytest.mark.skip(reason="NOT RUN: not drawn; CHAOS_ALL=1 runs every case")
     return drawn or [pytest.param(next(iter(names.values())), marks=skipped, id="not drawn")]
 
