@@ -21,6 +21,7 @@ from svc_core.domain.desired import DesiredState, TrustMode
 from svc_core.domain.identity import GATEKEEPER, Deployment
 from svc_core.domain.tls import TlsMaterial
 from svc_core.errors import TlsMaterialError
+from tests.integration.background import complete
 from tests.integration.svc_core.admin_listener import Listener
 from tests.integration.svc_core.interpreters import (
     Interpreter,
@@ -106,7 +107,7 @@ def place(
     desired = authorities.desired(mode)
     wanted = [Certified(f"n{n}", server=issuer) for n, issuer in enumerate(ISSUERS)]
     with running(server_root / f"table-{mode}", authorities, desired, *wanted) as nodes:
-        asyncio.run(all_listen(nodes))
+        complete(lambda: all_listen(nodes))
         yield Place(mode, desired, dict(zip(ISSUERS, nodes, strict=True)))
 
 
