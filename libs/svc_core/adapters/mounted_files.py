@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from watchfiles import awatch
 
+from svc_core.adapters.directory_watch import looks_due
 from svc_core.domain.secrets import SecretBytes
-from svc_core.errors import ConfigError, TlsMaterialError
+from svc_core.errors import TlsMaterialError
 from svc_core.ports.mounted import MountedPair
 
 log = structlog.get_logger()
@@ -24,9 +24,6 @@ _CERTIFICATE: Final = "tls.crt"
 _KEY: Final = "tls.key"
 _CURRENT: Final = "..data"
 _LARGEST: Final = 256 * 1024
-_DEBOUNCE_MS: Final = 50
-_STEP_MS: Final = 10
-_REREAD_MS: Final = 2000
 
 
 class MountedFiles:
@@ -71,9 +68,7 @@ class MountedFiles:
 class MountedFilesWatch:
     """The loop that says when a mounted certificate has become another one.
 
-    The directory is watched, because the symlink in it is replaced, and the content compared: a
-    rewrite of the same bytes is no change. It is read again every two seconds all the same, since
-    a watch can be lost in silence.
+    The content is compared: a rewrite of the same bytes is no change.
     """
 
     name: Final = "mounted_certificate"
@@ -97,18 +92,8 @@ class MountedFilesWatch:
             ConfigError: the directory cannot be watched.
         """
         self._seen = await self._digest()
-        try:
-            async for _ in awatch(
-                self._directory,
-                debounce=_DEBOUNCE_MS,
-                step=_STEP_MS,
-                rust_timeout=_REREAD_MS,
-                yield_on_timeout=True,
-                recursive=False,
-            ):
-                await self._look()
-        except OSError as err:
-            raise ConfigError(f"{self._directory}: cannot be watched: {err}") from err
+        async for _ in looks_due(self._directory):
+            await self._look()
 
     async def _look(self) -> None:
         digest = await self._digest()

@@ -8,10 +8,8 @@ import binascii
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
 
-from watchfiles import awatch
-
+from svc_core.adapters.directory_watch import looks_due
 from svc_core.config import TrustSettings
 from svc_core.crypto import contexts
 from svc_core.crypto.signing import Algorithm, Verifier
@@ -19,10 +17,6 @@ from svc_core.domain.operator_command import OPERATOR_SIGNER
 from svc_core.errors import ConfigError, MalformedMessageError, RejectedError
 from svc_core.wire import identities
 from svc_core.wire.identities import PublicIdentity, SignedIdentities
-
-_DEBOUNCE_MS: Final = 50
-_STEP_MS: Final = 10
-_REREAD_MS: Final = 2000
 
 
 def read_operator_identity(settings: TrustSettings) -> PublicIdentity:
@@ -43,11 +37,7 @@ def read_operator_identity(settings: TrustSettings) -> PublicIdentity:
 
 
 class PinnedList:
-    """The list as a file, watched by its directory, since a file is replaced and not written to.
-
-    A mounted ConfigMap is such a directory, too: the symlink ``..data`` in it is replaced. The file
-    is read again every two seconds all the same, because a watch can be lost in silence.
-    """
+    """The list as a file, followed while it is replaced."""
 
     def __init__(self, settings: TrustSettings) -> None:
         """Read the operator's key, for as long as this lives.
@@ -103,19 +93,8 @@ class PinnedList:
         Raises:
             ConfigError: its directory cannot be watched.
         """
-        yield self._read()
-        try:
-            async for _ in awatch(
-                self._path.parent,
-                debounce=_DEBOUNCE_MS,
-                step=_STEP_MS,
-                rust_timeout=_REREAD_MS,
-                yield_on_timeout=True,
-                recursive=False,
-            ):
-                yield self._read()
-        except OSError as err:
-            raise ConfigError(f"{self._path.parent}: cannot be watched: {err}") from err
+        async for _ in looks_due(self._path.parent):
+            yield self._read()
 
     def _read(self) -> bytes | None:
         try:

@@ -5,27 +5,19 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from watchfiles import awatch
 
+from svc_core.adapters.directory_watch import looks_due
 from svc_core.domain.load_order import LoadOrder, decode
 from svc_core.errors import MalformedMessageError
 
 log = structlog.get_logger()
-
-_DEBOUNCE_MS: Final = 50
-_STEP_MS: Final = 10
-_REREAD_MS: Final = 1000
 
 Replace = Callable[[LoadOrder | None], bool]
 """Take over an order and return whether it is another one than before."""
 
 
 class LoadFile:
-    """The loop that follows the file; a file that makes no sense changes nothing.
-
-    The directory is watched, since a file is replaced and not written to. It is read again every
-    second all the same: a watch can be lost in silence.
-    """
+    """The loop that follows the file; a file that makes no sense changes nothing."""
 
     name: Final = "load_orders"
 
@@ -43,16 +35,12 @@ class LoadFile:
         self._refused = ""
 
     async def run(self) -> None:
-        """Follow the file for ever."""
-        self._read()
-        async for _ in awatch(
-            self._path.parent,
-            debounce=_DEBOUNCE_MS,
-            step=_STEP_MS,
-            rust_timeout=_REREAD_MS,
-            yield_on_timeout=True,
-            recursive=False,
-        ):
+        """Follow the file for ever.
+
+        Raises:
+            ConfigError: its directory cannot be watched.
+        """
+        async for _ in looks_due(self._path.parent):
             self._read()
 
     def _read(self) -> None:

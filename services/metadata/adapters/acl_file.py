@@ -2,23 +2,14 @@
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Final
 
-from watchfiles import awatch
-
+from svc_core.adapters.directory_watch import looks_due
 from svc_core.errors import ConfigError
 from svc_core.wire.acl_yaml import MAX_BYTES
 
-_DEBOUNCE_MS: Final = 50
-_STEP_MS: Final = 10
-_REREAD_MS: Final = 2000
-
 
 class FileManifest:
-    """The file, watched by its directory, since a file is replaced and not written to.
-
-    It is read again every two seconds all the same: a watch can be lost in silence.
-    """
+    """The file, followed while it is replaced."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,19 +21,8 @@ class FileManifest:
         Raises:
             ConfigError: it is there and cannot be read, or its directory cannot be watched.
         """
-        yield self._read()
-        try:
-            async for _ in awatch(
-                self._path.parent,
-                debounce=_DEBOUNCE_MS,
-                step=_STEP_MS,
-                rust_timeout=_REREAD_MS,
-                yield_on_timeout=True,
-                recursive=False,
-            ):
-                yield self._read()
-        except OSError as err:
-            raise ConfigError(f"{self._path.parent}: cannot be watched: {err}") from err
+        async for _ in looks_due(self._path.parent):
+            yield self._read()
 
     def _read(self) -> bytes | None:
         try:
