@@ -1,24 +1,19 @@
 """``audit``: verifies the authority's audit log, and shows it."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from console.options import VAR, Json, Var
 
 app = typer.Typer(
     help="Verify or show what the authority wrote down about its own doings.",
     no_args_is_help=True,
 )
 
-Var = Annotated[
-    Path, typer.Option("--var", help="Directory of the stack: data, logs, keys.", metavar="DIR")
-]
 Url = Annotated[
     str, typer.Option("--openbao", help="Address of OpenBao, if not that of the stack.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-
-_VAR = Path("var")
 
 
 @app.callback()
@@ -27,7 +22,7 @@ def audit() -> None:
 
 
 @app.command()
-def verify(var: Var = _VAR, openbao: Url = "", json: Json = False) -> None:
+def verify(var: Var = VAR, openbao: Url = "", json: Json = False) -> None:
     """Check every entry, link and signature, and name the first bad entry.
 
     Exit codes: 0 the log is as it was written, 1 it is not, or it cannot be read, 2 there is no
@@ -41,7 +36,7 @@ def verify(var: Var = _VAR, openbao: Url = "", json: Json = False) -> None:
 
 @app.command()
 def show(
-    var: Var = _VAR,
+    var: Var = VAR,
     openbao: Url = "",
     last: Annotated[int, typer.Option(min=1, help="How many of the newest entries.")] = 40,
     json: Json = False,

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from console.options import BesideTables
+
 Repeats = Annotated[
     int, typer.Option(min=1, max=100, help="Key epochs measured; the spread is over these.")
 ]
@@ -13,9 +15,6 @@ Topics = Annotated[
 ]
 Services = Annotated[int, typer.Option(min=2, max=1000, help="Services of the manifest at scale.")]
 Consumers = Annotated[int, typer.Option(min=1, max=100, help="Consumers of each of its topics.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON on standard output, the table beside it.")
-]
 
 
 def authority(
@@ -23,7 +22,7 @@ def authority(
     topics: Topics = 10_000,
     services: Services = 200,
     consumers: Consumers = 2,
-    json: Json = False,
+    json: BesideTables = False,
 ) -> None:
     """Measure the authority with the shipped manifest and with one of many topics and services.
 

@@ -7,6 +7,7 @@ import typer
 from console.bench_authority import authority
 from console.bench_swap import swap
 from console.bench_transport import transport
+from console.options import BesideTables
 
 app = typer.Typer(
     help="Measure what cryptography and messages cost on this machine, in ratios.",
@@ -16,9 +17,6 @@ app = typer.Typer(
 Repeats = Annotated[
     int, typer.Option(min=1, max=1000, help="How often; the spread is over the repeats.")
 ]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON on standard output, the table beside it.")
-]
 
 
 @app.command()
@@ -27,7 +25,7 @@ def crypto(
         float, typer.Option(min=0.001, help="How long each call is measured in a repeat.")
     ] = 0.2,
     repeats: Repeats = 5,
-    json: Json = False,
+    json: BesideTables = False,
 ) -> None:
     """Measure every primitive through this project's functions and through the library alone.
 
@@ -58,7 +56,7 @@ def messages(
     algorithm: Annotated[
         str, typer.Option(help="What messages are signed with: ML-DSA-44, -65 or -87.")
     ] = "ML-DSA-65",
-    json: Json = False,
+    json: BesideTables = False,
 ) -> None:
     """Measure how many messages are sealed and opened, how late they are, and judge the targets.
 

@@ -1,25 +1,25 @@
 """A benchmark for people: its progress on standard error, its report as tables."""
 
-import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.machine import Machine
-from benchmarks.report import BenchReport, Figure, LoadFigure, Percentiles, Target
-from benchmarks.spread import Spread
+from benchmarks.report import BenchReport, Figure, LoadFigure, Percentiles
+from console.bench_tables import (
+    NONE,
+    header,
+    plain_table,
+    print_report,
+    spread_text,
+    targets_table,
+)
 
 _US_PER_MS: Final = 1000
-_NONE: Final = "-"
-_WIDTH: Final = 120
-"""Columns where no terminal says how many there are."""
 
 
 @contextmanager
@@ -55,13 +55,7 @@ class _Lines:
 
 def report_to(report: BenchReport, *, as_json: bool) -> None:
     """Print the tables on standard output; with ``as_json`` the JSON there, the tables beside."""
-    console = Console(stderr=as_json)
-    if not console.is_terminal:
-        console.width = _WIDTH
-    console.print(report_tables(report), highlight=False)
-    if as_json:
-        sys.stdout.write(json.dumps(report.as_document(), indent=2) + "\n")
-        sys.stdout.flush()
+    print_report(report_tables(report), report.as_document(), as_json=as_json)
 
 
 def report_tables(report: BenchReport) -> Group:
@@ -70,27 +64,20 @@ def report_tables(report: BenchReport) -> Group:
     if report.loads:
         parts.append(_loads(report.loads, report.loads_title))
     if report.targets:
-        parts.append(_targets(report.targets))
+        parts.append(targets_table(report.targets))
     parts += [Text(note, style="dim") for note in report.notes]
     return Group(*parts)
 
 
 def _header(report: BenchReport) -> Text:
     plan = report.plan
-    versions = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     settings = ", ".join(f"{name} {value}" for name, value in report.settings.items())
     taken = f"{plan.repeats} repeats of {plan.seconds:g} s in slices of {plan.slice_seconds:g} s"
-    lines = (_machine(report.machine), versions, f"{settings}; {taken}")
-    return Text("\n".join(lines))
-
-
-def _machine(machine: Machine) -> str:
-    load = " ".join(f"{value:.2f}" for value in machine.load)
-    return f"{machine.cpu}, {len(machine.cpus)} usable cores, load {load} before; {machine.system}"
+    return header(report.machine, report.versions, f"{settings}; {taken}")
 
 
 def _figures(figures: tuple[Figure, ...]) -> Table:
-    table = _table("Rates: median ± half the span from the 10th to the 90th percentile")
+    table = plain_table("Rates: median ± half the span from the 10th to the 90th percentile")
     bases = dict.fromkeys(figure.base for figure in figures if figure.to_base)
     has_costs = any(figure.cost for figure in figures)
     has_cores = any(figure.busy for figure in figures)
@@ -100,16 +87,16 @@ def _figures(figures: tuple[Figure, ...]) -> Table:
     for column in ("per second", "each", f"times {' or '.join(bases)}", *last):
         table.add_column(column, justify="right")
     for figure in figures:
-        cells = [_spread(figure.rate, ",.0f"), _micros(figure.each_us)]
-        cells += [_spread(figure.to_base, ".2f")]
-        cells += [_spread(figure.cost, ".2f")] * has_costs
-        cells += [_spread(figure.busy, ".2f")] * has_cores
+        cells = [spread_text(figure.rate, ",.0f"), _micros(figure.each_us)]
+        cells += [spread_text(figure.to_base, ".2f")]
+        cells += [spread_text(figure.cost, ".2f")] * has_costs
+        cells += [spread_text(figure.busy, ".2f")] * has_cores
         table.add_row(figure.name, figure.where, *cells)
     return table
 
 
 def _loads(loads: tuple[LoadFigure, ...], title: str) -> Table:
-    table = _table(title)
+    table = plain_table(title)
     table.add_column("offered")
     columns = ("per second", "done", "refused", "at once", "p50", "p99", "max")
     for column in (*columns, "lag p50", "lag p99.9"):
@@ -117,35 +104,15 @@ def _loads(loads: tuple[LoadFigure, ...], title: str) -> Table:
     for load in loads:
         p50, most = _ends(load.latency)
         numbers = [f"{n:,.0f}" for n in (load.offered, load.done, load.refused, load.peak)]
-        p99, lag_p999 = _spread(load.p99, ".1f"), _spread(load.lag_p999, ".1f")
+        p99, lag_p999 = spread_text(load.p99, ".1f"), spread_text(load.lag_p999, ".1f")
         table.add_row(load.name, *numbers, p50, p99, most, _ends(load.lag)[0], lag_p999)
     return table
 
 
-def _targets(targets: tuple[Target, ...]) -> Table:
-    table = _table("Targets")
-    for column in ("what", "wanted", "found", ""):
-        table.add_column(column)
-    for target in targets:
-        verdict = Text("met", style="green") if target.is_met else Text("missed", style="bold red")
-        table.add_row(target.claim, target.wanted, target.measured, verdict)
-    return table
-
-
-def _table(title: str) -> Table:
-    return Table(title=f"\n{title}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-
-
 def _ends(found: Percentiles | None) -> tuple[str, str]:
     if found is None:
-        return _NONE, _NONE
+        return NONE, NONE
     return f"{found.p50:.1f}", f"{found.most:.1f}"
-
-
-def _spread(spread: Spread | None, style: str) -> str:
-    if spread is None:
-        return _NONE
-    return f"{spread.median:{style}} ± {(spread.p90 - spread.p10) / 2:{style}}"
 
 
 def _micros(value: float) -> str:

@@ -4,15 +4,14 @@ from typing import Annotated
 
 import typer
 
+from console.options import BesideTables
+
 Swaps = Annotated[int, typer.Option(min=1, max=1000, help="Swaps of each way of moving.")]
 Rate = Annotated[float, typer.Option(min=1, max=20_000, help="Messages per second.")]
 Seconds = Annotated[
     float, typer.Option(min=0.1, max=60, help="Least length of a window, with and without a swap.")
 ]
 Only = Annotated[bool, typer.Option("--only-swap", help="Leave out the client library's own ways.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON on standard output, the table beside it.")
-]
 
 
 def swap(
@@ -20,7 +19,7 @@ def swap(
     rate: Rate = 2000.0,
     seconds: Seconds = 1.0,
     only_swap: Only = False,
-    json: Json = False,
+    json: BesideTables = False,
 ) -> None:
     """Replace certificates and trust under a steady stream and compare with the same undisturbed.
 

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from console.options import BesideTables
+
 
 def transport(
     seconds: Annotated[
@@ -18,9 +20,7 @@ def transport(
     algorithm: Annotated[
         str, typer.Option(help="What messages are signed with: ML-DSA-44, -65 or -87.")
     ] = "ML-DSA-65",
-    json: Annotated[
-        bool, typer.Option("--json", help="Print JSON on standard output, the table beside it.")
-    ] = False,
+    json: BesideTables = False,
 ) -> None:
     """Measure sealed requests and answers over NATS beside nats-py alone, and judge the targets.
 

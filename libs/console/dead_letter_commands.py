@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.options import VAR, Json, Var
+
 if TYPE_CHECKING:
     from console.letter_selection import Selection
     from console.operator_settings import Target
@@ -25,14 +27,10 @@ Before = Annotated[
     str, typer.Option(help="Only what was refused before: 7d, or a time.", metavar="WHEN")
 ]
 All = Annotated[bool, typer.Option("--all", help="All letters, or all that the filters leave.")]
-Var = Annotated[Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")]
 Config = Annotated[
     Path | None,
     typer.Option(help="Settings of another deployment, instead of --var.", metavar="FILE"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-
-_VAR = Path("var")
 
 
 @app.command("list")
@@ -41,7 +39,7 @@ def list_(
     code: Code = "",
     since: Since = "",
     limit: Annotated[int, typer.Option(min=1, help="How many at most, the newest.")] = 50,
-    var: Var = _VAR,
+    var: Var = VAR,
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -61,7 +59,7 @@ def list_(
 
 
 @app.command()
-def show(letter: Id, var: Var = _VAR, config: Config = None, json: Json = False) -> None:
+def show(letter: Id, var: Var = VAR, config: Config = None, json: Json = False) -> None:
     """Say everything about one dead letter: why, where from, what it claims, what to do next.
 
     Its payload is sealed and stays so. Exit codes: those of list, and 1 when it does not exist.
@@ -83,7 +81,7 @@ def replay(
     again: Annotated[
         bool, typer.Option("--again", help="Also what was sent again before.")
     ] = False,
-    var: Var = _VAR,
+    var: Var = VAR,
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -113,7 +111,7 @@ def purge(
     since: Since = "",
     before: Before = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    var: Var = _VAR,
+    var: Var = VAR,
     config: Config = None,
     json: Json = False,
 ) -> None:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from console.options import VAR, Json, Var
+
 Admin = Annotated[
     list[str] | None,
     typer.Option(help="One more admin listener that somebody else runs.", metavar="NAME=HOST:PORT"),
@@ -24,12 +26,6 @@ Show = Annotated[
         metavar="KIND=DIR",
     ),
 ]
-Var = Annotated[
-    Path, typer.Option("--var", help="Directory of the stack of this machine.", metavar="DIR")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-
-_VAR = Path("var")
 
 
 def doctor(
@@ -37,7 +33,7 @@ def doctor(
     nats: Nats = None,
     trust: Trust = None,
     show: Show = None,
-    var: Var = _VAR,
+    var: Var = VAR,
     json: Json = False,
 ) -> None:
     """Try on every listener what must be refused, each between two requests that must be served.

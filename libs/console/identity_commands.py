@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.options import VAR, Json, Var
+
 if TYPE_CHECKING:
     from devstack.layout import Layout
     from svc_core.wire.identities import SignedIdentities
@@ -16,16 +18,10 @@ app = typer.Typer(
 )
 
 Instance = Annotated[str, typer.Argument(help="The identity, as metadata-2.", metavar="INSTANCE")]
-Var = Annotated[
-    Path, typer.Option("--var", help="Directory of keys and credentials.", metavar="DIR")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-
-_VAR = Path("var")
 
 
 @app.command("list")
-def show(var: Var = _VAR, json: Json = False) -> None:
+def show(var: Var = VAR, json: Json = False) -> None:
     """Show who signs for Metadata, and who did once.
 
     Exit codes: 0 shown, 2 there is no list of this operator.
@@ -45,7 +41,7 @@ def add(
             metavar="DIRECTORY",
         ),
     ] = "",
-    var: Var = _VAR,
+    var: Var = VAR,
     json: Json = False,
 ) -> None:
     """Make an identity for a replica of Metadata and sign a list that names it, too.
@@ -58,7 +54,7 @@ def add(
 
 
 @app.command()
-def remove(instance: Instance, var: Var = _VAR, json: Json = False) -> None:
+def remove(instance: Instance, var: Var = VAR, json: Json = False) -> None:
     """Sign a list without one identity: what it signs is refused wherever that list is read.
 
     Exit codes: 0 the list is written; 2 it is not: nobody, or nobody else, has that name.

@@ -1,19 +1,15 @@
 """``taint`` and ``rollback``: distrusts an issuer, and goes back to the one before."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from console.options import VAR, Json, Url, Var
+
 Issuer = Annotated[str, typer.Argument(help="The issuer, such as ca-58912408-1.", metavar="ISSUER")]
-Var = Annotated[Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")]
-Url = Annotated[str, typer.Option(help="https://host:port of an OpenBao that somebody else runs.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-
-_VAR = Path("var")
 
 
-def taint(issuer: Issuer, var: Var = _VAR, url: Url = "", json: Json = False) -> None:
+def taint(issuer: Issuer, var: Var = VAR, url: Url = "", json: Json = False) -> None:
     """Distrust an issuer: it signs nothing from now on, and leaves the trusted set.
 
     Exit codes: 0 taken over by the authority, 1 refused, 2 it cannot be asked for as told.
@@ -26,7 +22,7 @@ def taint(issuer: Issuer, var: Var = _VAR, url: Url = "", json: Json = False) ->
     raise typer.Exit(run_command(lambda: give_order(order)))
 
 
-def rollback(var: Var = _VAR, url: Url = "", json: Json = False) -> None:
+def rollback(var: Var = VAR, url: Url = "", json: Json = False) -> None:
     """Call the next issuer off, or go back from the active one to the one before.
 
     Exit codes: those of taint.

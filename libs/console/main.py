@@ -1,7 +1,6 @@
 """Declares the commands; each imports what it needs when it runs, so that help is quick."""
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +17,7 @@ from console import (
     revoke_commands,
     rotate_commands,
 )
+from console.options import VAR, Json, Var
 from svc_core.domain.desired import TrustMode
 
 app = typer.Typer(
@@ -36,20 +36,14 @@ app.add_typer(dead_letter_commands.app, name="dead-letters")
 app.add_typer(rotate_commands.app, name="rotate")
 app.add_typer(identity_commands.app, name="identities")
 
-Var = Annotated[
-    Path, typer.Option("--var", help="Directory of the stack: data, logs, keys.", metavar="DIR")
-]
 Profile = Annotated[
     str, typer.Option(help="Rotation profile: demo (20 s keys, 30 s CA), testing or production.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 BasePort = Annotated[
     int | None,
     typer.Option(min=1024, max=65000, help="First of fourteen consecutive ports to use."),
 ]
 Rate = Annotated[float, typer.Option(min=0.01, max=10_000, help="Requests per second.")]
-
-_VAR = Path("var")
 
 
 @app.command()
@@ -58,7 +52,7 @@ def demo(
     rate: Rate = 100,
     profile: Profile = "demo",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running.")] = False,
-    var: Var = _VAR,
+    var: Var = VAR,
     json: Json = False,
     base_port: BasePort = None,
 ) -> None:
@@ -94,7 +88,7 @@ def up(
     metadata_replicas: Annotated[
         int, typer.Option(min=1, max=9, help="Processes of Metadata; one of them decides.")
     ] = 1,
-    var: Var = _VAR,
+    var: Var = VAR,
     base_port: BasePort = None,
 ) -> None:
     """Start everything on this machine and keep it running until Ctrl-C."""
@@ -108,7 +102,7 @@ def up(
 @app.command()
 def down(
     purge: Annotated[bool, typer.Option("--purge", help="Also remove what it made.")] = False,
-    var: Var = _VAR,
+    var: Var = VAR,
 ) -> None:
     """End a stack, whoever started it."""
     from console import stack_commands
@@ -118,7 +112,7 @@ def down(
 
 
 @app.command()
-def status(var: Var = _VAR, json: Json = False) -> None:
+def status(var: Var = VAR, json: Json = False) -> None:
     """Say how every service of a running stack is; exit code 0 when all are ready."""
     from console import stack_commands
     from console.interrupts import run_command
@@ -130,7 +124,7 @@ def status(var: Var = _VAR, json: Json = False) -> None:
 def load(
     rate: Rate = 100,
     seconds: Annotated[float, typer.Option(min=1, help="How long the load lasts.")] = 60,
-    var: Var = _VAR,
+    var: Var = VAR,
     json: Json = False,
 ) -> None:
     """Put a running stack under load and judge what happened, with the exit codes of demo."""

@@ -5,24 +5,20 @@ from typing import Annotated
 
 import typer
 
+from console.options import VAR, Json, Url, Var
+
 app = typer.Typer(
     help="Say what happens next, or what a change would do, without doing it.",
     invoke_without_command=True,
 )
 
-_VAR = Path("var")
-
 
 @app.callback()
 def plan(
     context: typer.Context,
-    var: Annotated[
-        Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")
-    ] = _VAR,
-    url: Annotated[
-        str, typer.Option(help="https://host:port of an OpenBao that somebody else runs.")
-    ] = "",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    var: Var = VAR,
+    url: Url = "",
+    json: Json = False,
 ) -> None:
     """Say what happens next to the CA, when, and who is waited for, without doing any of it.
 
@@ -35,13 +31,9 @@ def plan(
 
 @app.command()
 def ca(
-    var: Annotated[
-        Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")
-    ] = _VAR,
-    url: Annotated[
-        str, typer.Option(help="https://host:port of an OpenBao that somebody else runs.")
-    ] = "",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    var: Var = VAR,
+    url: Url = "",
+    json: Json = False,
 ) -> None:
     """Say what `rotate ca` would do now.
 
@@ -67,10 +59,8 @@ def acl(
             help="The manifest in force; without it, that of the running stack.", metavar="FILE"
         ),
     ] = None,
-    var: Annotated[
-        Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")
-    ] = _VAR,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    var: Var = VAR,
+    json: Json = False,
 ) -> None:
     """Say what another ACL manifest would change: permissions, keys, bundles, NATS servers.
 

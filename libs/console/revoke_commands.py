@@ -1,19 +1,15 @@
 """``revoke`` and ``unrevoke``: takes everything from a service, and lets it back in."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from console.options import VAR, Json, Url, Var
+
 Service = Annotated[str, typer.Argument(help="The service.", metavar="SERVICE")]
-Var = Annotated[Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")]
-Url = Annotated[str, typer.Option(help="https://host:port of an OpenBao that somebody else runs.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-
-_VAR = Path("var")
 
 
-def revoke(service: Service, var: Var = _VAR, url: Url = "", json: Json = False) -> None:
+def revoke(service: Service, var: Var = VAR, url: Url = "", json: Json = False) -> None:
     """Take everything from a service at once: NATS user, keys, identities, secret-ids, tokens.
 
     Exit codes: 0 done and verified, 1 refused or not verified everywhere, 2 it cannot be asked for
@@ -27,7 +23,7 @@ def revoke(service: Service, var: Var = _VAR, url: Url = "", json: Json = False)
     raise typer.Exit(run_command(lambda: give_order(order)))
 
 
-def unrevoke(service: Service, var: Var = _VAR, url: Url = "", json: Json = False) -> None:
+def unrevoke(service: Service, var: Var = VAR, url: Url = "", json: Json = False) -> None:
     """Let a revoked service back in, under new identities and new credentials only.
 
     Exit codes: those of revoke.

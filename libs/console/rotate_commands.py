@@ -1,13 +1,10 @@
 """``rotate``: changes ahead of time what changes by itself."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-app = typer.Typer(help="Change ahead of time what changes by itself.", no_args_is_help=True)
+from console.options import VAR, Json, Url, Var
 
-_VAR = Path("var")
+app = typer.Typer(help="Change ahead of time what changes by itself.", no_args_is_help=True)
 
 
 @app.callback()
@@ -17,13 +14,9 @@ def rotate() -> None:
 
 @app.command()
 def ca(
-    var: Annotated[
-        Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")
-    ] = _VAR,
-    url: Annotated[
-        str, typer.Option(help="https://host:port of an OpenBao that somebody else runs.")
-    ] = "",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    var: Var = VAR,
+    url: Url = "",
+    json: Json = False,
 ) -> None:
     """Have another issuer made now, which signs as soon as everybody trusts it.
 
@@ -40,13 +33,9 @@ def ca(
 
 @app.command()
 def keys(
-    var: Annotated[
-        Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")
-    ] = _VAR,
-    url: Annotated[
-        str, typer.Option(help="https://host:port of an OpenBao that somebody else runs.")
-    ] = "",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    var: Var = VAR,
+    url: Url = "",
+    json: Json = False,
 ) -> None:
     """Give every topic another key now; what was sealed with the former ones still opens.
 
@@ -62,13 +51,9 @@ def keys(
 
 @app.command()
 def root(
-    var: Annotated[
-        Path, typer.Option("--var", help="Directory of the stack.", metavar="DIR")
-    ] = _VAR,
-    url: Annotated[
-        str, typer.Option(help="https://host:port of an OpenBao that somebody else runs.")
-    ] = "",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+    var: Var = VAR,
+    url: Url = "",
+    json: Json = False,
 ) -> None:
     """Have another root made, trusted and used for the next issuer; the former one is put away.
 
