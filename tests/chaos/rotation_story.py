@@ -38,6 +38,12 @@ FAULTS: Final = (
 SAMPLE: Final = 1
 """How many of them a run of the suite takes: each takes about a minute."""
 PERIOD_S: Final = 30.0
+RATE: Final = 50.0
+"""Requests per second while things fail."""
+GOES_ON_WITHIN: Final = timedelta(seconds=5)
+"""From the return of who failed to the next step of the rotation."""
+AWAY_S: Final = 8.0
+"""How long something is away: longer than any one attempt, so that going on is what brings it."""
 READY_WITHIN_S: Final = 30.0
 _LOOK_S: Final = 0.1
 _TAIL: Final = 1 << 18
@@ -192,6 +198,21 @@ async def calm(stack: LoadedStack, notes: Path) -> None:
     await until(none_is_fenced, within_s=READY_WITHIN_S, what="no fenced server")
     await ordered(stack, notes / "calm", "rotate", "ca")
     await story.saw(METADATA, "ca.rotated", within_s=PERIOD_S)
+
+
+@asynccontextmanager
+async def unharmed_load(stack: LoadedStack, run_id: str, notes: Path) -> AsyncIterator[None]:
+    """Keep a load on meanwhile; once all is calm, nothing of it is lost, doubled or unasked."""
+    order = stack.order_load(run_id, rate=RATE)
+    await stack.answers_again(order, after=order.starts_at)
+    yield
+    await calm(stack, notes)
+    stack.order_load("standing", rate=RATE)
+    traffic = await stack.account(order)
+    assert not traffic.lost
+    assert not traffic.duplicated
+    assert not traffic.unasked
+    assert traffic.acked
 
 
 def other_nodes(node: str) -> tuple[str, ...]:

@@ -26,27 +26,25 @@ from svc_core.flows.statements import Author
 from svc_core.wire import documents
 from svc_core.wire import status as status_wire
 from tests.chaos.rotation_story import (
+    AWAY_S,
+    GOES_ON_WITHIN,
     PERIOD_S,
     after_a_boundary,
     at,
-    calm,
     chosen,
     ordered,
     ordering,
     seconds,
+    unharmed_load,
 )
 from tests.e2e.loaded_stack import LoadedStack
 from tests.e2e.outsider import UNKNOWN_CA
 from tests.e2e.stolen import Theft, logged_in, open_theft
 from tests.e2e.waiting import until
 
-RATE: Final = 50.0
-GOES_ON_WITHIN: Final = timedelta(seconds=5)
-"""From the return of who failed to the next step of the rotation."""
 TAINTED_WITHIN: Final = timedelta(seconds=10)
 CUT_WITHIN: Final = timedelta(seconds=5)
 """From the activation to the end of the connections of who was not waited for."""
-AWAY_S: Final = 8.0
 SILENT: Final = InstanceName("silent")
 LOST: Final = ("n2", "n3")
 """Nodes whose absence leaves no quorum."""
@@ -59,34 +57,27 @@ async def test_without_a_quorum_of_nats_the_rotation_holds_and_goes_on_when_it_i
     rotating_stack: LoadedStack, _case: str, tmp_path: Path
 ) -> None:
     stack = rotating_stack
-    order = stack.order_load("quorum", rate=RATE)
-    await stack.answers_again(order, after=order.starts_at)
-    story = await after_a_boundary(stack)
+    async with unharmed_load(stack, "quorum", tmp_path):
+        story = await after_a_boundary(stack)
 
-    for node in LOST:
-        stack.stack.kill(node, signal.SIGSTOP)
-    try:
-        async with ordering(stack, tmp_path / "order", "rotate", "ca") as running:
-            staged = await story.saw(METADATA, "issuer.staged", within_s=20)
-            await asyncio.sleep(AWAY_S)
-            assert not story.events(METADATA, "issuer.activated")
-            await running.ended(within_s=60)
-    finally:
         for node in LOST:
-            stack.stack.kill(node, signal.SIGCONT)
-    returned_at = datetime.now(UTC)
-    activated = await story.saw(METADATA, "issuer.activated", within_s=40)
+            stack.stack.kill(node, signal.SIGSTOP)
+        try:
+            async with ordering(stack, tmp_path / "order", "rotate", "ca") as running:
+                staged = await story.saw(METADATA, "issuer.staged", within_s=20)
+                await asyncio.sleep(AWAY_S)
+                assert not story.events(METADATA, "issuer.activated")
+                await running.ended(within_s=60)
+        finally:
+            for node in LOST:
+                stack.stack.kill(node, signal.SIGCONT)
+        returned_at = datetime.now(UTC)
+        activated = await story.saw(METADATA, "issuer.activated", within_s=40)
 
-    took = at(activated) - returned_at
-    print(f"quorum back: active after {seconds(took)}")  # noqa: T201
-    assert took <= GOES_ON_WITHIN
-    assert activated["issuer"] == staged["issuer"]
-    await calm(stack, tmp_path)
-    stack.order_load("standing", rate=RATE)
-    traffic = await stack.account(order)
-    assert not traffic.lost
-    assert not traffic.duplicated
-    assert traffic.acked
+        took = at(activated) - returned_at
+        print(f"quorum back: active after {seconds(took)}")  # noqa: T201
+        assert took <= GOES_ON_WITHIN
+        assert activated["issuer"] == staged["issuer"]
 
 
 @pytest.mark.chaos
@@ -96,39 +87,32 @@ async def test_a_tainted_issuer_is_used_by_nobody_within_ten_seconds_of_the_orde
     rotating_stack: LoadedStack, _case: str, tmp_path: Path
 ) -> None:
     stack = rotating_stack
-    order = stack.order_load("taint", rate=RATE)
-    await stack.answers_again(order, after=order.starts_at)
-    story = await after_a_boundary(stack)
-    tainted = str((await story.outlook())["active"])
+    async with unharmed_load(stack, "taint", tmp_path):
+        story = await after_a_boundary(stack)
+        tainted = str((await story.outlook())["active"])
 
-    async with open_theft(stack, tmp_path, issuer_name=tainted) as theft:
-        ordered_at = datetime.now(UTC)
-        await ordered(stack, tmp_path / "taint", "taint", tainted)
-        await until(
-            lambda: all(connection.client.is_closed for connection in theft.connections),
-            within_s=30,
-            what="the end of what was connected with its leaf",
-            every_s=0.02,
+        async with open_theft(stack, tmp_path, issuer_name=tainted) as theft:
+            ordered_at = datetime.now(UTC)
+            await ordered(stack, tmp_path / "taint", "taint", tainted)
+            await until(
+                lambda: all(connection.client.is_closed for connection in theft.connections),
+                within_s=30,
+                what="the end of what was connected with its leaf",
+                every_s=0.02,
+            )
+            ended_at = datetime.now(UTC)
+
+            async def all_refuse() -> bool:
+                return await theft.refusals() == [UNKNOWN_CA] * 3
+
+            await until(all_refuse, within_s=30, what="every server refusing its leaf")
+            refused_at = datetime.now(UTC)
+        took = max(ended_at, refused_at) - ordered_at
+        print(  # noqa: T201
+            f"taint: connections ended after {seconds(ended_at - ordered_at)}, "
+            f"refused everywhere after {seconds(refused_at - ordered_at)}"
         )
-        ended_at = datetime.now(UTC)
-
-        async def all_refuse() -> bool:
-            return await theft.refusals() == [UNKNOWN_CA] * 3
-
-        await until(all_refuse, within_s=30, what="every server refusing its leaf")
-        refused_at = datetime.now(UTC)
-    took = max(ended_at, refused_at) - ordered_at
-    print(  # noqa: T201
-        f"taint: connections ended after {seconds(ended_at - ordered_at)}, "
-        f"refused everywhere after {seconds(refused_at - ordered_at)}"
-    )
-    assert took <= TAINTED_WITHIN
-    await calm(stack, tmp_path)
-    stack.order_load("standing", rate=RATE)
-    traffic = await stack.account(order)
-    assert not traffic.lost
-    assert not traffic.duplicated
-    assert traffic.acked
+        assert took <= TAINTED_WITHIN
 
 
 @dataclass(slots=True)
@@ -186,35 +170,28 @@ async def test_who_is_silent_holds_the_activation_to_the_deadline_and_is_cut_the
     rotating_stack: LoadedStack, _case: str, tmp_path: Path
 ) -> None:
     stack = rotating_stack
-    order = stack.order_load("silence", rate=RATE)
-    await stack.answers_again(order, after=order.starts_at)
-    story = await after_a_boundary(stack)
-    seen = await story.outlook()
-    author = await registered(stack)
+    async with unharmed_load(stack, "silence", tmp_path):
+        story = await after_a_boundary(stack)
+        seen = await story.outlook()
+        author = await registered(stack)
 
-    async with open_theft(stack, tmp_path, issuer_name=seen["active"]) as theft:
-        silent = SilentInstance(theft, author, int(seen["version"]))
-        async with asyncio.TaskGroup() as group:
-            speaking = group.create_task(silent.speak())
-            reason = await story.held_by(f"{GATEKEEPER}/{SILENT}", within_s=2 * PERIOD_S)
-            activated = await story.saw(METADATA, "issuer.activated", within_s=3 * PERIOD_S)
-            await until(
-                lambda: all(connection.client.is_closed for connection in theft.connections),
-                within_s=15,
-                what="the end of the connections of who was silent",
-                every_s=0.02,
-            )
-            cut_at = datetime.now(UTC)
-            speaking.cancel()
-    print(  # noqa: T201
-        f"silent instance: held ({reason}), active without it, cut after "
-        f"{seconds(cut_at - at(activated))}"
-    )
-    assert activated["cut"] >= 1
-    assert cut_at - at(activated) <= CUT_WITHIN
-    await calm(stack, tmp_path)
-    stack.order_load("standing", rate=RATE)
-    traffic = await stack.account(order)
-    assert not traffic.lost
-    assert not traffic.duplicated
-    assert traffic.acked
+        async with open_theft(stack, tmp_path, issuer_name=seen["active"]) as theft:
+            silent = SilentInstance(theft, author, int(seen["version"]))
+            async with asyncio.TaskGroup() as group:
+                speaking = group.create_task(silent.speak())
+                reason = await story.held_by(f"{GATEKEEPER}/{SILENT}", within_s=2 * PERIOD_S)
+                activated = await story.saw(METADATA, "issuer.activated", within_s=3 * PERIOD_S)
+                await until(
+                    lambda: all(connection.client.is_closed for connection in theft.connections),
+                    within_s=15,
+                    what="the end of the connections of who was silent",
+                    every_s=0.02,
+                )
+                cut_at = datetime.now(UTC)
+                speaking.cancel()
+        print(  # noqa: T201
+            f"silent instance: held ({reason}), active without it, cut after "
+            f"{seconds(cut_at - at(activated))}"
+        )
+        assert activated["cut"] >= 1
+        assert cut_at - at(activated) <= CUT_WITHIN

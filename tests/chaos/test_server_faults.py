@@ -22,12 +22,12 @@ from svc_core.adapters.system_entropy import system_entropy
 from svc_core.crypto.certificates import new_leaf_key
 from svc_core.domain.identity import METADATA, WATCHER
 from tests.chaos.rotation_story import (
+    GOES_ON_WITHIN,
     PERIOD_S,
     Story,
     after_a_boundary,
     at,
     before_the_boundary,
-    calm,
     chosen,
     next_boundary,
     ordered,
@@ -35,15 +35,13 @@ from tests.chaos.rotation_story import (
     other_nodes,
     pause_until,
     seconds,
+    unharmed_load,
 )
 from tests.e2e.loaded_stack import LoadedStack
 from tests.e2e.waiting import until
 
-RATE: Final = 50.0
 BACK_WITHIN: Final = timedelta(seconds=5)
 """From the failing check to every server that answers being verified on the former issuer."""
-GOES_ON_WITHIN: Final = timedelta(seconds=5)
-"""From the return of who failed to the rotation going on."""
 NODE: Final = "n3"
 
 Fault = Callable[[LoadedStack], AbstractContextManager[None]]
@@ -119,18 +117,8 @@ async def test_a_server_that_fails_in_a_rotation_holds_it_or_undoes_it(
     rotating_stack: LoadedStack, case: Case, tmp_path: Path
 ) -> None:
     stack = rotating_stack
-    order = stack.order_load("faults", rate=RATE)
-    await stack.answers_again(order, after=order.starts_at)
-
-    await (fails_after if case.is_active else fails_before)(stack, case, tmp_path)
-
-    await calm(stack, tmp_path)
-    stack.order_load("standing", rate=RATE)
-    traffic = await stack.account(order)
-    assert not traffic.lost
-    assert not traffic.duplicated
-    assert not traffic.unasked
-    assert traffic.acked
+    async with unharmed_load(stack, "faults", tmp_path):
+        await (fails_after if case.is_active else fails_before)(stack, case, tmp_path)
 
 
 async def fails_before(stack: LoadedStack, case: Case, notes: Path) -> None:

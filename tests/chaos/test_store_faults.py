@@ -14,7 +14,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -26,28 +26,23 @@ from devstack.openbao_api import open_openbao_api
 from svc_core.domain.identity import METADATA
 from tests.chaos.openbao_proxy import OpenBaoProxy, open_openbao_proxy
 from tests.chaos.rotation_story import (
+    AWAY_S,
+    GOES_ON_WITHIN,
     after_a_boundary,
     at,
-    calm,
     chosen,
     ordering,
     seconds,
+    unharmed_load,
 )
 from tests.chaos.verdicts import as_metadata, log_fault, surplus_issuers
 from tests.e2e.loaded_stack import LoadedStack
 from tests.e2e.waiting import until
 
-RATE: Final = 50.0
-GOES_ON_WITHIN: Final = timedelta(seconds=5)
-"""From the return of who failed to the next step of the rotation."""
-TAINTED_WITHIN: Final = timedelta(seconds=10)
-AWAY_S: Final = 8.0
 SLOW_S: Final = 10.0
 IMPORT: Final = "nats_int/intermediate/set-signed"
 USABLE: Final = 200
 SEALED: Final = 503
-LOST: Final = ("n2", "n3")
-"""Nodes whose absence leaves no quorum."""
 
 LetFail = Callable[[LoadedStack, OpenBaoProxy], Awaitable[datetime]]
 """Lets OpenBao fail and return; returns when it was back."""
@@ -171,19 +166,8 @@ async def test_openbao_fails_in_the_middle_of_an_import_and_the_rotation_goes_on
     rotating_stack: LoadedStack, outage: Outage, tmp_path: Path
 ) -> None:
     stack = rotating_stack
-    order = stack.order_load("store", rate=RATE)
-    await stack.answers_again(order, after=order.starts_at)
-
-    async with behind_a_proxy(stack) as proxy:
+    async with unharmed_load(stack, "store", tmp_path), behind_a_proxy(stack) as proxy:
         await fails_at_the_import(stack, proxy, outage, tmp_path)
-    await calm(stack, tmp_path)
-
-    stack.order_load("standing", rate=RATE)
-    traffic = await stack.account(order)
-    assert not traffic.lost
-    assert not traffic.duplicated
-    assert not traffic.unasked
-    assert traffic.acked
     assert await log_fault(stack.layout) is None
 
 
