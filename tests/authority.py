@@ -1,8 +1,9 @@
 """The authority as its followers see it: signed states, leaves and bundles, all in memory."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar
@@ -15,8 +16,9 @@ from svc_core.domain.bundle import BundleRequest, ServiceBundle
 from svc_core.domain.desired import DesiredState, TrustedIssuer
 from svc_core.domain.identity import InstanceName
 from svc_core.domain.secrets import SecretBytes
-from svc_core.domain.subjects import CA_CERT, DESIRED_PATH
+from svc_core.domain.subjects import BUNDLE_PULL, BUNDLE_WORKERS, CA_CERT, DESIRED_PATH
 from svc_core.flows.statements import Author, Statements
+from svc_core.ports.bus import Bus, Responder
 from svc_core.ports.time import Clock
 from svc_core.wire import bundle_exchange, documents, framing, service_bundle, stored_bundle
 from svc_core.wire import desired as desired_wire
@@ -139,6 +141,18 @@ class BundleOffice:
     stated_version: int | None = None
     """The version outside the seal, if it is another than the one inside."""
     pulled_at: list[float] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def answering(self, bus: Bus, responder: Responder | None = None) -> AsyncIterator[None]:
+        """Answer pulls on ``bus`` meanwhile, or have ``responder`` answer them."""
+        async with asyncio.TaskGroup() as group:
+            answers = bus.respond(BUNDLE_PULL, BUNDLE_WORKERS, responder or self.respond)
+            task = group.create_task(answers)
+            await asyncio.sleep(0)
+            try:
+                yield
+            finally:
+                task.cancel()
 
     async def respond(self, raw: bytes) -> bytes:
         """Answer one pull."""

@@ -14,9 +14,8 @@ from typing import Any, Final
 
 from authority_bench.desk import INSTANCE, Client, Desk
 from authority_bench.shapes import Shape
-from authority_bench.turns import TurnProbe
 from benchmarks.authority_order import ASSEMBLE, BUNDLE, IDLE, ISSUE, SEAL
-from benchmarks.open_loop import LagProbe
+from benchmarks.loop_probe import LagProbe, TurnProbe
 from services.metadata.domain.key_generations import KeyGeneration
 from services.metadata.domain.key_ledger import KeySnapshot
 from services.metadata.domain.stated_rights import RIGHTS_PATH

@@ -23,8 +23,9 @@ from benchmarks.channel_load import (
     bench_surroundings,
     drive,
 )
+from benchmarks.loop_probe import LagProbe
 from benchmarks.message_keys import make_rings
-from benchmarks.open_loop import LagProbe, Offered, offer
+from benchmarks.open_loop import Offered, offer
 from benchmarks.rounds import Slice
 from benchmarks.timed_loop import Operation, Stopwatch, TimedLoop
 from svc_core.adapters.system_clock import SystemClock

@@ -1,8 +1,9 @@
-"""Load by a timetable, and how late the event loop runs meanwhile.
+"""Load by a timetable.
 
 Open loop: each request has an instant at which it is due, whatever became of those before it, and
 its latency counts from then. So a system that falls behind cannot hide it by being asked less
-(coordinated omission). The requests are made by tasks of the same event loop, as in a service.
+(coordinated omission). The timetable is kept to a tick of `loop_probe`; what is late by that is
+late in the figures too. The requests are made by tasks of the same event loop, as in a service.
 """
 
 import asyncio
@@ -11,13 +12,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from benchmarks.loop_probe import TICK_S, Timer
 from svc_core.errors import OverloadedError
 
-Timer = Callable[[], float]
 Request = Callable[[], Awaitable[object]]
 
-TICK_S: Final = 0.001
-"""How finely the timetable is kept; what is late by that is late in the figures too."""
 _MS_PER_S: Final = 1000
 
 
@@ -79,34 +78,3 @@ class _Run:
             self.outcome.latencies_ms.append((self.timer() - due) * _MS_PER_S)
         finally:
             self.under_way -= 1
-
-
-class LagProbe:
-    """Measures how late the event loop wakes whoever waits for a time.
-
-    Between entering and leaving its context it sleeps a millisecond again and again and notes by
-    how much each sleep was too long.
-    """
-
-    def __init__(self, timer: Timer = time.perf_counter) -> None:
-        self._timer = timer
-        self._tasks = asyncio.TaskGroup()
-        self._probing: asyncio.Task[None] | None = None
-        self.lags_ms: list[float] = []
-        """In the order in which they were noted."""
-
-    async def __aenter__(self) -> "LagProbe":
-        await self._tasks.__aenter__()
-        self._probing = self._tasks.create_task(self._probe())
-        return self
-
-    async def __aexit__(self, *failure: object) -> None:
-        if self._probing is not None:
-            self._probing.cancel()
-        await self._tasks.__aexit__(None, None, None)
-
-    async def _probe(self) -> None:
-        while True:
-            due = self._timer() + TICK_S
-            await asyncio.sleep(TICK_S)
-            self.lags_ms.append(max(0.0, self._timer() - due) * _MS_PER_S)

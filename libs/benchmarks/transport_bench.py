@@ -15,9 +15,10 @@ from typing import Any, Final
 from benchmarks.bare_exchange import open_bare_exchange, open_client
 from benchmarks.channel_load import CRYPTO_THREADS, Opening, Sealing, bench_surroundings, drive
 from benchmarks.exchanges import Exchange, Lines
+from benchmarks.loop_probe import LagProbe
 from benchmarks.message_bench import rounded
 from benchmarks.message_keys import make_talking_rings
-from benchmarks.open_loop import LagProbe, offer
+from benchmarks.open_loop import offer
 from benchmarks.places import ServerPlace
 from benchmarks.sealed_exchange import SealedTalk, open_sealed_exchange
 from svc_core.adapters.system_clock import SystemClock

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from benchmarks.open_loop import TICK_S, LagProbe, offer
+from benchmarks.loop_probe import TICK_S, LagProbe
+from benchmarks.open_loop import offer
 from svc_core.errors import OverloadedError
 
 TICK_MS = TICK_S * 1000

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
@@ -11,7 +11,7 @@ import pytest
 
 from svc_core.domain.bundle import ServiceBundle
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, InstanceName
-from svc_core.domain.subjects import AUTH_REQUEST, BUNDLE_PULL, BUNDLE_WORKERS
+from svc_core.domain.subjects import AUTH_REQUEST
 from svc_core.errors import (
     BundleExpiredError,
     BundleRecipientError,
@@ -66,19 +66,9 @@ class World:
             self.around,
         )
 
-    @asynccontextmanager
-    async def answered(self, responder: Responder | None = None) -> AsyncIterator[None]:
+    def answered(self, responder: Responder | None = None) -> AbstractAsyncContextManager[None]:
         """Have pulls answered by the office, or by ``responder``."""
-        answer = responder or self.office.respond
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(
-                self.authority.bus.respond(BUNDLE_PULL, BUNDLE_WORKERS, answer)
-            )
-            await asyncio.sleep(0)
-            try:
-                yield
-            finally:
-                task.cancel()
+        return self.office.answering(self.authority.bus, responder)
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:

@@ -1,8 +1,8 @@
 """While the authority is away keys come from the store, by the rules of a pull, never older."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from svc_core.crypto.kem import KemKey
 from svc_core.domain.bundle import ServiceBundle
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, InstanceName
 from svc_core.domain.secrets import SecretBytes
-from svc_core.domain.subjects import AUTH_REQUEST, BUNDLE_PULL, BUNDLE_WORKERS, bundle_path
+from svc_core.domain.subjects import AUTH_REQUEST, bundle_path
 from svc_core.errors import (
     AccessDeniedError,
     BundleExpiredError,
@@ -101,19 +101,9 @@ class World:
         """Store ``bundle`` as the authority does."""
         await self.keep(stored_bundle.encode(await stored_record(bundle)))
 
-    @asynccontextmanager
-    async def answered(self, responder: Responder | None = None) -> AsyncIterator[None]:
+    def answered(self, responder: Responder | None = None) -> AbstractAsyncContextManager[None]:
         """Have the authority back meanwhile."""
-        answer = responder or self.office.respond
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(
-                self.authority.bus.respond(BUNDLE_PULL, BUNDLE_WORKERS, answer)
-            )
-            await asyncio.sleep(0)
-            try:
-                yield
-            finally:
-                task.cancel()
+        return self.office.answering(self.authority.bus, responder)
 
 
 @pytest.fixture
