@@ -20,7 +20,7 @@ from services.metadata.flows.access_ending import AccessEnding
 from services.metadata.flows.accessor_janitor import AccessorJanitor
 from services.metadata.flows.acl_following import AclFollower, AclSource
 from services.metadata.flows.adoption import Adoption
-from services.metadata.flows.announcing import Announcer, Streams
+from services.metadata.flows.announcing import Announcer, Signatory, Streams
 from services.metadata.flows.audit_keeping import AuditLog
 from services.metadata.flows.audited import AuditedStore, audited
 from services.metadata.flows.bundle_announcing import BundleAnnouncer
@@ -130,7 +130,8 @@ def _authority(
 
 def _announcer(kit: ServiceKit[MetadataSettings], author: Author) -> Announcer:
     streams = Streams(JetStreamDeclaration(kit.connection), kit.settings.replicas)
-    return Announcer(kit.store, kit.bus, author, streams, kit.follower.hinted, kit.around)
+    signatory = Signatory(author, kit.statements)
+    return Announcer(kit.store, kit.bus, signatory, streams, kit.follower.hinted, kit.around)
 
 
 def _expect(kit: ServiceKit[MetadataSettings]) -> None:

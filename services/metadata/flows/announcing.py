@@ -16,8 +16,8 @@ from svc_core.domain.desired import DesiredState, TopicGrant
 from svc_core.domain.identity import ServiceName
 from svc_core.domain.nats_accounts import streamed
 from svc_core.domain.subjects import CA_CERT, DESIRED_PATH, DURABLES, STREAMS
-from svc_core.errors import BusError, MalformedMessageError, StaleWriteError
-from svc_core.flows.statements import Author
+from svc_core.errors import BusError, RejectedError, StaleWriteError
+from svc_core.flows.statements import Author, Statements
 from svc_core.ports.bus import Bus
 from svc_core.ports.secret_store import Document, SecretStore
 from svc_core.runtime.surroundings import Surroundings
@@ -66,20 +66,20 @@ def desired_state(journal: Journal, acls: AclSource, around: Surroundings) -> De
     )
 
 
-def _version_of(entry: Document) -> int:
-    """Return the version of the state in ``entry``; -1 when it is none and may be replaced."""
-    try:
-        return desired_wire.decode(documents.decode_entry(entry).body).version
-    except MalformedMessageError:
-        return -1
-
-
 @dataclass(frozen=True, slots=True)
 class Streams:
     """How the streams that carry everything are declared."""
 
     declaration: StreamDeclaration
     replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signatory:
+    """Who signs states, and whose states count."""
+
+    author: Author
+    statements: Statements
 
 
 class Announcer:
@@ -91,14 +91,14 @@ class Announcer:
         self,
         store: SecretStore,
         bus: Bus,
-        author: Author,
+        signatory: Signatory,
         streams: Streams,
         own_follower: Wakeup,
         around: Surroundings,
     ) -> None:
         self._store = store
         self._bus = bus
-        self._author = author
+        self._signatory = signatory
         self._streams = streams
         self._own_follower = own_follower
         self._around = around
@@ -117,9 +117,9 @@ class Announcer:
                 on the way here must not put an older state over it.
         """
         body = desired_wire.encode(state)
-        document = await self._author.sign(body, context=contexts.DESIRED_STATE)
+        document = await self._signatory.author.sign(body, context=contexts.DESIRED_STATE)
         stored = await self._store.fetch(DESIRED_PATH)
-        if stored is not None and _version_of(stored.data) > state.version:
+        if stored is not None and await self._version_of(stored.data) > state.version:
             raise StaleWriteError(f"a later state than version {state.version} is stored")
         await self._store.store(
             DESIRED_PATH,
@@ -130,6 +130,21 @@ class Announcer:
         self._wakeup.set()
         self._own_follower.set()
         log.info("desired.stored", version=state.version, active=state.active)
+
+    async def _version_of(self, entry: Document) -> int:
+        """Return the version of the state in ``entry``; -1 when it is none of the authority's.
+
+        Such a one is replaced, however new it says it is: nobody follows it.
+        """
+        try:
+            document = documents.decode_entry(entry)
+            body = await self._signatory.statements.verified(
+                document, context=contexts.DESIRED_STATE
+            )
+            return desired_wire.decode(body).version
+        except RejectedError as err:
+            log.warning("desired.worthless", code=err.code, reason=str(err))
+            return -1
 
     async def run(self) -> None:
         """Declare and announce for ever."""

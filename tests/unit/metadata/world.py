@@ -13,7 +13,7 @@ from services.metadata.domain.issuers import IssuerState
 from services.metadata.domain.journal import Journal
 from services.metadata.domain.lease import LeaseTimes
 from services.metadata.flows.acl_following import AclSource
-from services.metadata.flows.announcing import Announcer, Streams
+from services.metadata.flows.announcing import Announcer, Signatory, Streams
 from services.metadata.flows.audit_keeping import AuditLog
 from services.metadata.flows.bundle_announcing import BundleAnnouncer
 from services.metadata.flows.bundle_assembling import BundleAssembler
@@ -210,7 +210,7 @@ class World:
         announcer = Announcer(
             store,
             self.bus,
-            self.author,
+            Signatory(self.author, self.statements),
             Streams(self.declaration, 3),
             own_follower,
             self.around,

@@ -14,6 +14,7 @@ from services.metadata.flows import rotation_metrics
 from services.metadata.flows.audit_keeping import entry_path
 from services.metadata.flows.issuer_orders import IssuerOrders
 from svc_core.crypto import contexts
+from svc_core.crypto.signing import Algorithm, Signer
 from svc_core.domain.audit import AUDIT_PATH, CHECKPOINT
 from svc_core.domain.operator_command import (
     ROLLBACK,
@@ -23,8 +24,11 @@ from svc_core.domain.operator_command import (
     CommandUnknownError,
     OperatorCommand,
 )
+from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import DESIRED_PATH, JOURNAL_PATH
 from svc_core.errors import SecretStoreError, StaleWriteError
+from svc_core.flows.statements import Author
+from svc_core.wire import desired as desired_wire
 from svc_core.wire import documents
 from svc_core.wire import status as status_wire
 from tests.builders import DEMO, NOW, make_desired
@@ -474,6 +478,19 @@ async def test_what_is_no_state_at_all_is_replaced() -> None:
     await world.start().announcer.store(make_desired(version=1))
 
     assert [s.version for s in world.desired] == [1]
+
+
+async def test_a_later_state_that_is_not_the_authoritys_keeps_nothing_out() -> None:
+    world = World()
+    seed = SecretBytes(bytes(32))
+    stranger = Author(world.author.id, Signer.from_seed(Algorithm.ML_DSA_87, seed))
+    body = desired_wire.encode(make_desired(version=99))
+    forged = await stranger.sign(body, context=contexts.DESIRED_STATE)
+    world.store.put(DESIRED_PATH, documents.encode_entry(forged))
+
+    await world.start().announcer.store(make_desired(version=1))
+
+    assert [s.version for s in world.desired][-1] == 1
 
 
 async def test_while_the_store_is_away_it_says_so_and_asks_again_within_a_second() -> None:
