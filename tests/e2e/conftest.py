@@ -25,22 +25,40 @@ WATCHERS: Final = (
 """They share one stack, so they come first and in this order: what takes minutes by the clock of
 the rotations begins in an early one and is judged in a later one, before what was taken expires."""
 
+SHARED: Final = pytest.StashKey[SharedStack]()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = [n for n, item in enumerate(items) if item.path.is_relative_to(HERE)]
     ours = sorted((items[n] for n in places), key=_rank)
     for place, item in zip(places, ours, strict=True):
         item.add_marker(pytest.mark.e2e)
+        if _is_watching(item):
+            item.add_marker(pytest.mark.xdist_group("watchers"))
         items[place] = item
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the shared stack behind the last test that watches it: its load costs the others."""
+    if _is_watching(item) and (nextitem is None or not _is_watching(nextitem)):
+        shared = item.config.stash.get(SHARED, None)
+        if shared is not None:
+            shared.end()
+
+
+def _is_watching(item: pytest.Item) -> bool:
+    return item.path.name in WATCHERS
+
+
 def _rank(item: pytest.Item) -> int:
-    return WATCHERS.index(item.path.name) if item.path.name in WATCHERS else len(WATCHERS)
+    return WATCHERS.index(item.path.name) if _is_watching(item) else len(WATCHERS)
 
 
 @pytest.fixture(scope="session")
-def shared_stack() -> Iterator[SharedStack]:
+def shared_stack(pytestconfig: pytest.Config) -> Iterator[SharedStack]:
     shared = SharedStack()
+    pytestconfig.stash[SHARED] = shared
     yield shared
     shared.end()
 
