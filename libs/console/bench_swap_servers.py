@@ -41,7 +41,8 @@ _GRANTS: Final = {
 }
 _LIVE_WITHIN: Final = timedelta(seconds=5)
 _RELOAD_S: Final = 5.0
-_LOOK_S: Final = 0.002
+_LOOK_S: Final = 0.05
+"""Between two handshakes with a server that reloads; each costs both sides what a client's does."""
 _GREETING: Final = b"INFO "
 
 
@@ -85,10 +86,16 @@ class RotatedServers:
             await _verify(node, context)
 
     async def withdraw(self, move: int) -> None:
-        """Trust the issuer of ``move`` alone; one by one."""
+        """Trust the issuer of ``move`` alone; one by one, each shown to listen before the next.
+
+        Raises:
+            ReloadError: a server lets nobody in any more.
+        """
+        context = await asyncio.to_thread(client_context, self.moves[move].canary)
         for node in self.nodes:
             await asyncio.to_thread(self.write, node, move, self.trust(move))
             self._reload(node)
+            await _verify(node, context)
 
     def trust(self, *moves: int) -> str:
         """Return the trusted issuers of ``moves``."""

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 ROTATIONS: Final = 2
+SERVED_WITHIN_S: Final = 15.0
 CERTIFICATE: Final = re.compile(
     r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n", re.DOTALL
 )
@@ -45,7 +46,12 @@ class ServedChain:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        output, _ = await process.communicate()
+        try:
+            output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         sent = CERTIFICATE.findall(output.decode())
         assert len(sent) == 2, f"{address} sends {len(sent)} certificates, not leaf + intermediate"
         return cls(*sent)
@@ -131,12 +137,12 @@ async def test_the_load_of_that_time_lost_and_doubled_nothing(stack: LoadedStack
 
 
 async def all_serve(stack: LoadedStack, issuer: str) -> None:
-    """Wait until every listener serves a leaf of ``issuer``, which is a matter of moments."""
+    """Wait until every listener serves a leaf of ``issuer``; asking all of them takes a second."""
 
     async def is_so() -> bool:
         return {chain.issuer for chain in (await fetch_all(stack)).values()} == {issuer}
 
-    await until(is_so, within_s=5, what=f"every listener serving {issuer}")
+    await until(is_so, within_s=SERVED_WITHIN_S, what=f"every listener serving {issuer}")
 
 
 async def check_all(stack: LoadedStack, folder: Path) -> dict[str, ServedChain]:

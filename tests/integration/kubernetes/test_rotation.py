@@ -1,15 +1,15 @@
 """Watcher rotates three real servers that are pods of the emulator, however late the kubelet is.
 
-Nothing is scaled: delays are real seconds. The longest ones run when ``ST_KUBELET_DELAY_S`` asks
-for them; that patience, pace and reports suit 100 s is shown in virtual time beside the flow.
+Nothing is scaled: delays are real seconds. The longest ones run with ``CHAOS_ALL=1``; that
+patience, pace and reports suit 100 s is shown in virtual time beside the flow.
 """
 
-import os
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.chaos.selection import ALL
 from tests.fakes.kube_emulator.answers import conflict, forbidden
 from tests.integration.kubernetes.arrangement import (
     NAMESPACE,
@@ -20,7 +20,7 @@ from tests.integration.kubernetes.arrangement import (
 )
 
 FIRST = timedelta(seconds=40)
-DELAYS = [0, 20, *map(int, filter(None, [os.environ.get("ST_KUBELET_DELAY_S")]))]
+DELAYS = [0, 20, 100] if ALL else [0, 8]
 
 
 def pids(arrangement: Arrangement) -> dict[str, int]:
