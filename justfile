@@ -3,7 +3,7 @@
 export PATH := justfile_directory() / ".venv/bin:" + env("PATH")
 export PYTHONDONTWRITEBYTECODE := "1"
 
-shell_scripts := "scripts/setup-venv scripts/demo scripts/test scripts/bench scripts/build-images scripts/setup-deploy-tools .ci/run deploy/nats/run"
+shell_scripts := "scripts/setup-venv scripts/demo scripts/test scripts/bench scripts/soak scripts/build-images scripts/setup-deploy-tools .ci/run deploy/nats/run"
 
 _list:
     @just --list --unsorted
@@ -59,6 +59,10 @@ demo *arguments:
 # What cryptography and messages cost, beside the bare primitives.
 bench *arguments:
     scripts/bench {{ arguments }}
+
+# A hundred rotations under load, then every fault; one report.
+soak *arguments:
+    scripts/soak {{ arguments }}
 
 # Throw changed bytes at every decoder; needs the extra `fuzz`.
 fuzz *arguments:

@@ -1,10 +1,10 @@
 """``bench authority``: what rights, keys and bundles cost the authority, also at scale."""
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
+from console.bench_amounts import FULL
 from console.options import BesideTables
 
 Repeats = Annotated[
@@ -18,10 +18,10 @@ Consumers = Annotated[int, typer.Option(min=1, max=100, help="Consumers of each 
 
 
 def authority(
-    repeats: Repeats = 3,
-    topics: Topics = 10_000,
-    services: Services = 200,
-    consumers: Consumers = 2,
+    repeats: Repeats = FULL.epochs,
+    topics: Topics = FULL.topics,
+    services: Services = FULL.services,
+    consumers: Consumers = FULL.consumers,
     json: BesideTables = False,
 ) -> None:
     """Measure the authority with the shipped manifest and with one of many topics and services.
@@ -29,26 +29,10 @@ def authority(
     Starts an OpenBao of its own. Targets are reported as met or missed and do not change the exit
     code: a busy machine is no failure. Exit codes: 0 measured, 1 failed, 130 or 143 on a signal.
     """
-    from benchmarks.authority_run import bench_authority
-    from console.bench_authority_display import show_authority_report
-    from console.bench_display import open_progress
-    from console.bench_openbao import open_bench_openbao
-    from console.interrupts import run_command
+    from console import bench_parts
+    from console.bench_part import run_part
 
     if topics and (topics < services or services <= consumers):
         raise typer.BadParameter("every service needs a topic, and there are too few services")
-
-    async def measure() -> int:
-        with open_progress() as progress:
-            progress("starting OpenBao", 0.0)
-            async with open_bench_openbao() as shipped:
-                orders = [shipped]
-                if topics:
-                    orders.append(
-                        replace(shipped, topics=topics, services=services, consumers=consumers)
-                    )
-                report = await bench_authority(orders, repeats, progress)
-        show_authority_report(report, as_json=json)
-        return 0
-
-    raise typer.Exit(run_command(measure))
+    scale = bench_parts.Scale(topics, services, consumers)
+    run_part(bench_parts.authority(repeats, scale), as_json=json)

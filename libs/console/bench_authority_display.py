@@ -5,12 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.authority_report import AuthorityReport, ShapeFigure, StepFigure, idle_lag
-from console.bench_tables import header, plain_table, print_report, spread_text, targets_table
-
-
-def show_authority_report(report: AuthorityReport, *, as_json: bool) -> None:
-    """Print the tables on standard output; with ``as_json`` the JSON there, the tables beside."""
-    print_report(authority_tables(report), report.as_document(), as_json=as_json)
+from console.bench_tables import header, plain_table, spread_text, targets_table
 
 
 def authority_tables(report: AuthorityReport) -> Group:

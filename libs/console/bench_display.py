@@ -14,7 +14,6 @@ from console.bench_tables import (
     NONE,
     header,
     plain_table,
-    print_report,
     spread_text,
     targets_table,
 )
@@ -51,11 +50,6 @@ class _Lines:
         if text != self._last:
             self._last = text
             self._console.print(f"{share:4.0%} {text}", markup=False, highlight=False)
-
-
-def report_to(report: BenchReport, *, as_json: bool) -> None:
-    """Print the tables on standard output; with ``as_json`` the JSON there, the tables beside."""
-    print_report(report_tables(report), report.as_document(), as_json=as_json)
 
 
 def report_tables(report: BenchReport) -> Group:

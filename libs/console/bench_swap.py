@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from console.bench_amounts import FULL
 from console.options import BesideTables
 
 Swaps = Annotated[int, typer.Option(min=1, max=1000, help="Swaps of each way of moving.")]
@@ -15,9 +16,9 @@ Only = Annotated[bool, typer.Option("--only-swap", help="Leave out the client li
 
 
 def swap(
-    swaps: Swaps = 50,
-    rate: Rate = 2000.0,
-    seconds: Seconds = 1.0,
+    swaps: Swaps = FULL.swaps,
+    rate: Rate = FULL.swap_rate,
+    seconds: Seconds = FULL.window_s,
     only_swap: Only = False,
     json: BesideTables = False,
 ) -> None:
@@ -27,23 +28,10 @@ def swap(
     measures the two that the client library has. Targets are reported as met or missed and do not
     change the exit code. Exit codes: 0 measured, 1 failed, 130 or 143 on a signal.
     """
-    from benchmarks.swap import bench_swap, moves_of
     from benchmarks.swap_place import Way
     from benchmarks.swap_report import SwapPlan
-    from console.bench_display import open_progress
-    from console.bench_swap_display import show_swap_report
-    from console.bench_swap_servers import open_swap_servers
-    from console.interrupts import run_command
+    from console import bench_parts
+    from console.bench_part import run_part
 
     plan = SwapPlan(swaps, rate, seconds, (Way.SWAP,) if only_swap else tuple(Way))
-
-    async def measure() -> int:
-        with open_progress() as progress:
-            async with open_swap_servers(
-                moves_of(plan), lambda text: progress(text, 0.0)
-            ) as servers:
-                report = await bench_swap(plan, servers, progress)
-        show_swap_report(report, as_json=json)
-        return 0
-
-    raise typer.Exit(run_command(measure))
+    run_part(bench_parts.swap(plan), as_json=json)

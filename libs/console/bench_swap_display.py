@@ -10,15 +10,9 @@ from console.bench_tables import (
     NONE,
     header,
     plain_table,
-    print_report,
     spread_text,
     targets_table,
 )
-
-
-def show_swap_report(report: SwapReport, *, as_json: bool) -> None:
-    """Print the tables on standard output; with ``as_json`` the JSON there, the tables beside."""
-    print_report(swap_tables(report), report.as_document(), as_json=as_json)
 
 
 def swap_tables(report: SwapReport) -> Group:

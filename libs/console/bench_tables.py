@@ -23,13 +23,18 @@ _WIDTH: Final = 120
 
 def print_report(tables: RenderableType, document: Mapping[str, Any], *, as_json: bool) -> None:
     """Print ``tables`` on standard output; with ``as_json`` the document there, they beside it."""
-    console = Console(stderr=as_json)
-    if not console.is_terminal:
-        console.width = _WIDTH
-    console.print(tables, highlight=False)
+    print_tables(tables, beside=as_json)
     if as_json:
         sys.stdout.write(json.dumps(document, indent=2) + "\n")
         sys.stdout.flush()
+
+
+def print_tables(tables: RenderableType, *, beside: bool) -> None:
+    """Print ``tables`` on standard output, or beside it on standard error."""
+    console = Console(stderr=beside)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    console.print(tables, highlight=False)
 
 
 def header(machine: Machine, versions: Mapping[str, str], plan: str) -> Text:
@@ -53,9 +58,13 @@ def targets_table(targets: tuple[Target, ...], title: str = "Targets") -> Table:
     for column in ("what", "wanted", "found", ""):
         table.add_column(column)
     for target in targets:
-        verdict = Text("met", style="green") if target.is_met else Text("missed", style="bold red")
-        table.add_row(target.claim, target.wanted, target.measured, verdict)
+        table.add_row(target.claim, target.wanted, target.measured, verdict_text(target))
     return table
+
+
+def verdict_text(target: Target) -> Text:
+    """Return whether a target is met, in colour."""
+    return Text("met", style="green") if target.is_met else Text("missed", style="bold red")
 
 
 def spread_text(spread: Spread | None, style: str = ".1f") -> str:

@@ -20,7 +20,7 @@ from svc_core.domain.verdict import Circumstances, Verdict, judge, planned_ca_ep
 from svc_core.errors import ConfigError
 
 _START_AFTER: Final = timedelta(milliseconds=500)
-_TICK_S: Final = 1.0
+_TICK: Final = timedelta(seconds=1)
 _DRAIN_WITHIN_S: Final = 20.0
 _DRAIN_INTERVAL_S: Final = 0.5
 _LEAST_PATIENCE: Final = timedelta(seconds=20)
@@ -63,6 +63,8 @@ class LoadRun:
     profile: RotationProfile
     display: Display
     restarts: RestartCount
+    tick: timedelta = _TICK
+    """How often the services are asked how they are while the load is on."""
 
     async def carry_out(self, order: LoadOrder) -> Verdict:
         """Order the load, wait for its end and for what it left open, and return the verdict."""
@@ -91,7 +93,7 @@ class LoadRun:
         while (left := (order.ends_at - datetime.now(UTC)).total_seconds()) > 0:
             share = 1 - left / (order.ends_at - order.starts_at).total_seconds()
             await self._show(Phase.LOAD, share)
-            await asyncio.sleep(min(_TICK_S, max(0.0, left)))
+            await asyncio.sleep(min(self.tick.total_seconds(), max(0.0, left)))
 
     async def _drain(self, journals: Journals, order: LoadOrder) -> None:
         """Wait until everything the broker acknowledged is answered, or for twenty seconds."""

@@ -16,6 +16,7 @@ from console import (
     provision_commands,
     revoke_commands,
     rotate_commands,
+    soak_commands,
 )
 from console.options import VAR, Json, Var
 from svc_core.domain.desired import TrustMode
@@ -138,6 +139,7 @@ def load(
 
 
 app.command()(doctor_commands.doctor)
+app.command()(soak_commands.soak)
 app.command()(revoke_commands.revoke)
 app.command()(revoke_commands.unrevoke)
 app.command()(issuer_commands.taint)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,21 @@ from svc_core.errors import MalformedMessageError, NotFoundError
 _FORMAT: Final = "outlook/1"
 
 
+_UNITS: Final = ((172_800.0, 86_400.0, "d"), (7_200.0, 3_600.0, "h"), (600.0, 60.0, "min"))
+"""From how many seconds on a time is said in which unit, and its seconds."""
+
+
+class Asked(StrEnum):
+    """Of what the steps are asked for; the values are the outlook's own names for them."""
+
+    NEXT = "foreseen"
+    """What happens by itself."""
+    CA = "if_ordered"
+    """What ``rotate ca`` would bring forward."""
+    ROOT = "if_root_ordered"
+    """What ``rotate root`` would begin."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutlookOptions:
     """What ``plan`` was asked for."""
@@ -32,13 +48,12 @@ class OutlookOptions:
     root: Path
     url: str = ""
     """Of OpenBao; empty: the one of the stack in ``root``."""
-    as_ordered: bool = False
-    """Show what ``rotate ca`` would bring forward, instead of what happens by itself."""
+    asked: Asked = Asked.NEXT
     as_json: bool = False
 
 
 async def plan_rotation(options: OutlookOptions) -> int:
-    """Print the steps of the next period, and return 0.
+    """Print the steps of the next period and of the next change of root, and return 0.
 
     Raises:
         ConfigError: there is no stack.
@@ -51,8 +66,7 @@ async def plan_rotation(options: OutlookOptions) -> int:
         return 0
     now = datetime.now(UTC)
     console = Console()
-    console.print(Group(*phase_lines(outlook, now)))
-    console.print(steps_table(outlook["if_ordered" if options.as_ordered else "foreseen"], now))
+    console.print(Group(*phase_lines(outlook, now), *plan_parts(outlook, options.asked, now)))
     return 0
 
 
@@ -90,9 +104,7 @@ def phase_lines(outlook: Mapping[str, Any], now: datetime) -> Iterator[Renderabl
             f"the last activation failed ({times}); tried again in epoch {setback['resume_epoch']}",
             style="red",
         )
-    signing = [root["name"] for root in outlook["roots"] if root["state"] == "signing"]
-    if signing:
-        yield Text(f"root that signs: {', '.join(signing)}")
+    yield from _root_line(outlook, now)
     age = (now - datetime.fromisoformat(outlook["at"])).total_seconds()
     yield Text(f"said by {outlook['by']} {max(age, 0):.0f} s ago", style="dim")
 
@@ -111,9 +123,24 @@ def parties_table(outlook: Mapping[str, Any]) -> Table:
     return table
 
 
-def steps_table(steps: Sequence[Mapping[str, str]], now: datetime) -> Table:
+def plan_parts(outlook: Mapping[str, Any], asked: Asked, now: datetime) -> Iterator[RenderableType]:
+    """Yield the tables of steps that were asked for."""
+    # A holder of the lease that is older than this knows nothing of plans of roots.
+    roots = outlook.get("roots_foreseen", ())
+    if asked is Asked.ROOT and (refusal := outlook.get("root_order_refused")):
+        yield Text(f"it would be refused: {refusal}", style="red")
+        yield steps_table(roots, now, title="the change of root that is under way")
+    else:
+        yield steps_table(outlook.get(asked, ()), now)
+        if asked is Asked.NEXT and roots:
+            yield steps_table(roots, now, title="the root, to the end of the former one")
+
+
+def steps_table(
+    steps: Sequence[Mapping[str, str]], now: datetime, *, title: str | None = None
+) -> Table:
     """Return what is foreseen, with the time to each step."""
-    table = Table("in", "step", "of", "effect")
+    table = Table("in", "step", "of", "effect", title=title, title_justify="left")
     for step in steps:
         table.add_row(_in(step["at"], now), step["step"], step["subject"], Text(step["effect"]))
     return table
@@ -126,8 +153,21 @@ def _next(steps: Sequence[Mapping[str, str]], now: datetime) -> str:
     return f"next: {first['step']} {first['subject']} in {_in(first['at'], now)}"
 
 
+def _root_line(outlook: Mapping[str, Any], now: datetime) -> Iterator[RenderableType]:
+    signing = [root["name"] for root in outlook["roots"] if root["state"] == "signing"]
+    if signing:
+        steps = outlook.get("roots_foreseen", ())
+        following = f"; {_next(steps, now)}" if steps else ""
+        yield Text(f"root that signs: {', '.join(signing)}{following}")
+
+
 def _in(at: str, now: datetime) -> str:
-    return f"{max((datetime.fromisoformat(at) - now).total_seconds(), 0.0):.1f} s"
+    """Return the time to ``at`` as exactly as it matters."""
+    left_s = max((datetime.fromisoformat(at) - now).total_seconds(), 0.0)
+    for least_s, unit_s, unit in _UNITS:
+        if left_s >= least_s:
+            return f"{left_s / unit_s:.1f} {unit}"
+    return f"{left_s:.1f} s"
 
 
 def _yes(party: Mapping[str, Any]) -> Text:

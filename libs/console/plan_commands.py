@@ -20,13 +20,13 @@ def plan(
     url: Url = "",
     json: Json = False,
 ) -> None:
-    """Say what happens next to the CA, when, and who is waited for, without doing any of it.
+    """Say what happens next to the CA and its root, when, and who is waited for; nothing is done.
 
     Exit codes: 0 it was said, 2 there is nobody to ask. The commands below say what a change would
     do.
     """
     if context.invoked_subcommand is None:
-        _show(var, url, json, as_ordered=False)
+        _show(var, url, json, "foreseen")
 
 
 @app.command()
@@ -39,14 +39,27 @@ def ca(
 
     Exit codes: those of plan.
     """
-    _show(var, url, json, as_ordered=True)
+    _show(var, url, json, "if_ordered")
 
 
-def _show(var: Path, url: str, json: bool, *, as_ordered: bool) -> None:
+@app.command()
+def root(
+    var: Var = VAR,
+    url: Url = "",
+    json: Json = False,
+) -> None:
+    """Say what `rotate root` would do now, to the end of the former root.
+
+    Exit codes: those of plan.
+    """
+    _show(var, url, json, "if_root_ordered")
+
+
+def _show(var: Path, url: str, json: bool, asked: str) -> None:
     from console.interrupts import run_command
-    from console.outlook import OutlookOptions, plan_rotation
+    from console.outlook import Asked, OutlookOptions, plan_rotation
 
-    options = OutlookOptions(var, url, as_ordered, as_json=json)
+    options = OutlookOptions(var, url, Asked(asked), as_json=json)
     raise typer.Exit(run_command(lambda: plan_rotation(options)))
 
 

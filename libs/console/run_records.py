@@ -62,6 +62,20 @@ def read_rotations(layout: Layout) -> RotationFacts:
     return RotationFacts(read_completed_ca_epochs(layout), tuple(swaps))
 
 
+def read_end_to_end_ms(layout: Layout) -> dict[int, float]:
+    """Return how long each rotation took that Metadata has reported complete, by CA epoch.
+
+    It is the time until everybody trusted the issuer, and from when it became active until nobody
+    used the one before; what was waited for the boundary is no part of it.
+    """
+    events = _events(layout.log_of(METADATA), (CA_ROTATED,))
+    return {
+        event["epoch"]: float(event["elapsed_ms"])
+        for _, event in events
+        if isinstance(event.get("epoch"), int) and isinstance(event.get("elapsed_ms"), int | float)
+    }
+
+
 def read_completed_ca_epochs(layout: Layout) -> frozenset[int]:
     """Return the CA epochs whose rotation Metadata has reported complete."""
     events = _events(layout.log_of(METADATA), (CA_ROTATED,))

@@ -6,13 +6,14 @@ nothing else, a server role the names of this machine and no client usage.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from devstack.errors import StackDamagedError
+from devstack.guests import Guest
 from devstack.layout import NODES, OPERATOR, SERVICES
 from svc_core.domain.identity import (
     CANARY,
@@ -75,8 +76,10 @@ class BootstrapSpec:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def bootstrap_spec(profile: RotationProfile, deployment: Deployment) -> BootstrapSpec:
-    """Return the set-up for one profile.
+def bootstrap_spec(
+    profile: RotationProfile, deployment: Deployment, guests: Sequence[Guest] = ()
+) -> BootstrapSpec:
+    """Return the set-up for one profile, and for parties beside the system's own.
 
     Raises:
         StackDamagedError: a policy file is missing from the installation.
@@ -92,13 +95,21 @@ def bootstrap_spec(profile: RotationProfile, deployment: Deployment) -> Bootstra
     }
     return BootstrapSpec(
         profile=profile,
-        roles=_certificate_roles(profile, deployment),
-        app_roles={name: {**app_role, "token_policies": [name]} for name in APP_ROLES},
-        policies={name: _policy(name) for name in APP_ROLES},
+        roles=_certificate_roles(profile, deployment, tuple(g.name for g in guests if g.connects)),
+        app_roles={
+            name: {**app_role, "token_policies": [name]}
+            for name in (*APP_ROLES, *(guest.name for guest in guests))
+        },
+        policies={
+            **{name: _policy(name) for name in APP_ROLES},
+            **{guest.name: guest.policy for guest in guests},
+        },
     )
 
 
-def _certificate_roles(profile: RotationProfile, deployment: Deployment) -> dict[str, Body]:
+def _certificate_roles(
+    profile: RotationProfile, deployment: Deployment, guests: Sequence[str]
+) -> dict[str, Body]:
     limits: Body = {
         "ttl": _seconds(profile.leaf_ttl),
         "max_ttl": _seconds(2 * profile.leaf_ttl),
@@ -106,7 +117,7 @@ def _certificate_roles(profile: RotationProfile, deployment: Deployment) -> dict
     }
     strict = {**_STRICT, **limits}
     roles: dict[str, Body] = {}
-    for account in _CLIENT_ROLES:
+    for account in (*_CLIENT_ROLES, *guests):
         names = _uri_only(deployment.spiffe_id(account))
         roles[f"{INTERMEDIATE_MOUNT}/roles/{account}"] = {**strict, **names, **_usage("client")}
     for service in SERVICES:

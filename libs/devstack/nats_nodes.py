@@ -14,6 +14,7 @@ from typing import Final
 from devstack.children import Child, Program
 from devstack.conditions import wait_until
 from devstack.endpoints import NatsEndpoint, port_of
+from devstack.guests import Guest, guest_users
 from devstack.layout import Layout
 from devstack.processes import Supervisor
 from devstack.programs import find_nats_server
@@ -86,14 +87,19 @@ include "live/accounts.conf"
 """
 
 
-def prepare_nodes(layout: Layout, nodes: Sequence[NatsEndpoint], deployment: Deployment) -> None:
+def prepare_nodes(
+    layout: Layout,
+    nodes: Sequence[NatsEndpoint],
+    deployment: Deployment,
+    guests: Sequence[Guest] = (),
+) -> None:
     """Write the static configuration of every node; safe to repeat."""
     for node in nodes:
         directory = layout.node(node.name)
         (directory / "js").mkdir(parents=True, exist_ok=True)
         # No node runs now; whoever reads a former pid might signal a stranger.
         (directory / "nats.pid").unlink(missing_ok=True)
-        text = node_config(directory, node, nodes, deployment)
+        text = node_config(directory, node, nodes, deployment) + guest_users(guests, deployment)
         write_private(directory / "nats.conf", text.encode())
 
 

@@ -20,6 +20,9 @@ from svc_core.errors import (
 Answer = Mapping[str, Any]
 """JSON as OpenBao answered; empty when it answered with nothing."""
 
+CONNECTIONS: Final = 4
+"""Most calls that are answered at a time; waiting for one's turn counts as waiting for it."""
+
 _TIMEOUT_S: Final = 5.0
 _BAD_REQUEST: Final = 400
 _FORBIDDEN: Final = 403
@@ -95,10 +98,18 @@ def _check(status: int, path: str, answer: Answer) -> None:
 
 
 @asynccontextmanager
-async def open_openbao_api(url: str, ca_file: Path) -> AsyncIterator[OpenBaoApi]:
-    """Yield the API of the OpenBao at ``url``, whose listener ``ca_file`` must have signed."""
+async def open_openbao_api(
+    url: str, ca_file: Path, *, connections: int = CONNECTIONS
+) -> AsyncIterator[OpenBaoApi]:
+    """Yield the API of the OpenBao at ``url``, whose listener ``ca_file`` must have signed.
+
+    Args:
+        url: ``https://host:port``.
+        ca_file: PEM.
+        connections: most calls that are answered at a time.
+    """
     context = ssl.create_default_context(cafile=str(ca_file))
-    connector = aiohttp.TCPConnector(limit=4, ssl=context)
+    connector = aiohttp.TCPConnector(limit=connections, ssl=context)
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         yield OpenBaoApi(url, session)

@@ -1,12 +1,14 @@
 """Copies a service's first credentials from where they are delivered to where they live.
 
 A secret-id replaces itself every few minutes, in a directory that its service can write; what a
-platform delivers (a Kubernetes Secret) is read-only and only right for the first start. So it is
-copied once, and again only after somebody has delivered something else.
+platform delivers (a Kubernetes Secret) is read-only and only right for the first start. So each
+file is copied once, and again only after somebody has delivered another one in its place: a new
+identity comes without the secret-id being taken back.
 """
 
 import argparse
 import hashlib
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +19,7 @@ from svc_core.adapters.files import make_private_directory, write_private
 PLACES: Final[Mapping[str, str]] = {
     "role_id": "role_id",
     "secret_id": "secret_id",
+    "instance": "state/instance",
     "identity.seed": "state/identity.seed",
 }
 """Where each delivered file goes, below the service's directory."""
@@ -33,16 +36,17 @@ def seed(source: Path, target: Path) -> bool:
     if "secret_id" not in delivered:
         raise FileNotFoundError(f"{source} holds no secret_id")
     mark = target / _MARK
-    digest = _digest(delivered)
-    if mark.exists() and mark.read_bytes() == digest:
-        return False
-    for name, content in delivered.items():
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in delivered.items()}
+    before = _delivered_before(mark, target, digests)
+    changed = [name for name in delivered if digests[name] != before.get(name)]
+    for name in changed:
         place = target / PLACES[name]
         if place.parent != target:
             make_private_directory(place.parent)
-        write_private(place, content)
-    write_private(mark, digest)
-    return True
+        write_private(place, delivered[name])
+    if changed:
+        write_private(mark, json.dumps(digests).encode())
+    return bool(changed)
 
 
 def main() -> int:
@@ -60,11 +64,18 @@ def main() -> int:
     return 0
 
 
-def _digest(files: Mapping[str, bytes]) -> bytes:
-    total = hashlib.sha256()
-    for name in sorted(files):
-        total.update(f"{name}:{len(files[name])}:".encode() + files[name])
-    return total.hexdigest().encode()
+def _delivered_before(mark: Path, target: Path, digests: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the digests of what was copied last, by name."""
+    if not mark.exists():
+        return {}
+    try:
+        said = json.loads(mark.read_bytes())
+    except ValueError:
+        said = None
+    if isinstance(said, dict):
+        return said
+    # A mark of a release that kept one digest of everything: what is in its place was copied.
+    return {name: text for name, text in digests.items() if (target / PLACES[name]).exists()}
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def start_service(supervisor: Supervisor, plan: ServicePlan, child: str) -> Chil
             log_file=plan.layout.logs / f"{child}.out",
             structured_log=plan.layout.log_of(child),
             directory=plan.layout.service(child),
-            environment=_environment(),
+            environment=python_environment(),
             stage=STAGE,
             stop_within=_STOP_WITHIN,
             longest_pause=plan.longest_pause,
@@ -160,7 +160,8 @@ def _nodes(endpoints: Endpoints) -> list[dict[str, object]]:
     ]
 
 
-def _environment() -> dict[str, str]:
+def python_environment() -> dict[str, str]:
+    """Return the environment of a child in Python: the same packages, and little else."""
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     return kept | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(_import_paths())}
 

@@ -15,9 +15,11 @@ from typing import Final
 from devstack.admin import AdminAnswer, fetch_admin
 from devstack.bootstrap import bootstrap
 from devstack.bootstrap_spec import bootstrap_spec
+from devstack.children import Program
 from devstack.conditions import wait_until
 from devstack.endpoints import Endpoints, plan_endpoints, write_endpoints
 from devstack.errors import ServiceUnreachableError
+from devstack.guests import Guest
 from devstack.identities import ensure_pinned_identities
 from devstack.layout import SERVICES, Layout, metadata_replicas
 from devstack.nats_nodes import prepare_nodes, start_nodes
@@ -61,6 +63,8 @@ class StackOptions:
     """What NATS servers trust and issuers must show (ADR-0021)."""
     longest_pause: timedelta = timedelta(seconds=5)
     """Most that is waited before a service that dies again and again is started again."""
+    guests: tuple[Guest, ...] = ()
+    """Parties beside the system's own; `Stack.start` runs what they do."""
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -123,6 +127,14 @@ class Stack:
         """
         self._supervisor.kill(name, number)
 
+    def start(self, program: Program) -> None:
+        """Run one more program as a child of the stack, which ends with it.
+
+        Raises:
+            OSError: it could not be started.
+        """
+        self._supervisor.start(program)
+
 
 @asynccontextmanager
 async def open_stack(
@@ -171,8 +183,8 @@ async def _boot(
     deployment = Deployment()
     provide_manifest(layout)
     ensure_pinned_identities(layout, replicas=options.metadata_replicas)
-    prepare_nodes(layout, endpoints.nats, deployment)
-    await boot_openbao(layout, endpoints, supervisor, resources, announce)
+    prepare_nodes(layout, endpoints.nats, deployment, options.guests)
+    await boot_openbao(layout, endpoints, supervisor, resources, announce, guests=options.guests)
     plan = ServicePlan(
         layout,
         endpoints,
@@ -200,6 +212,8 @@ async def boot_openbao(
     supervisor: Supervisor,
     resources: AsyncExitStack,
     announce: Announce,
+    *,
+    guests: tuple[Guest, ...] = (),
 ) -> OpenBaoServer:
     """Start OpenBao and set it up.
 
@@ -209,6 +223,7 @@ async def boot_openbao(
         supervisor: watches over it.
         resources: keeps its API session open as long as it may have to be unsealed again.
         announce: told what happens.
+        guests: parties beside the system's own.
 
     Raises:
         StackStartError: it did not become usable.
@@ -220,7 +235,7 @@ async def boot_openbao(
     )
     announce("starting OpenBao")
     initial_token = await server.start(api)
-    spec = bootstrap_spec(PROFILES[endpoints.profile], Deployment())
+    spec = bootstrap_spec(PROFILES[endpoints.profile], Deployment(), guests)
     more = tuple(name for name in endpoints.admin if name not in SERVICES)
     if await bootstrap(server, api, layout, spec, initial_token, more=more):
         announce("OpenBao is set up")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from devstack.errors import StackInUseError, StuckProcessError
+from devstack.guests import LIGHT, SURVEYOR
 from devstack.layout import SERVICES, Layout
 from devstack.registry import RegisteredChild, StackRecord, read_record, stack_lock
 from svc_core.domain.identity import METADATA
@@ -26,6 +27,8 @@ _MADE_HERE: Final = (
     "nats",
     "log",
     "demo",
+    LIGHT.name,
+    SURVEYOR.name,
     "endpoints.json",
     "stack.json",
 )

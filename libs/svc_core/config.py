@@ -58,6 +58,8 @@ class NatsSettings(Section):
     """Time-out of one connection attempt."""
     ack_timeout: Duration = timedelta(seconds=1)
     """How long one attempt waits for the broker's acknowledgement before it is repeated."""
+    stranded_after: Duration = Field(default=timedelta(seconds=3), gt=timedelta(0))
+    """How long a server may acknowledge nothing on a topic before another one is tried with it."""
     publish_deadline: Duration = Field(default=LONGEST_REPEATING, le=LONGEST_REPEATING)
     """How long one publish is repeated before it fails; a stream must still know its id then."""
 

@@ -52,9 +52,10 @@ async def build(kit: Kit) -> AsyncIterator[Sequence[Loop]]:
 
 async def _authenticator(kit: Kit, journal: FileJournal, metrics: TrafficMetrics) -> Authenticator:
     effects = Effects(RecordKind.HANDLED, journal, kit.clock, metrics)
-    since = kit.clock.now() - kit.settings.rotation.keys.validity
+    rotation = kit.settings.rotation
+    since = kit.clock.now() - rotation.keys.validity - rotation.skew
     earlier = read_journal(kit.settings.journal_dir, since=since)
-    await asyncio.to_thread(effects.restore, earlier, kit.settings.rotation)
+    await asyncio.to_thread(effects.restore, earlier, rotation)
     refuser = Refuser(AUTHCONTROLLER, kit.instance)
     return Authenticator(
         kit.bus,

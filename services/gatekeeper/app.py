@@ -87,9 +87,10 @@ async def _receiver(
     refuser = Refuser(GATEKEEPER, kit.instance)
     refusals = Refusals(refuser, GATEKEEPER_STREAM, kit.bus, journal, kit.clock, metrics)
     effects = Effects(RecordKind.ANSWERED, journal, kit.clock, metrics)
-    since = kit.clock.now() - kit.settings.rotation.keys.validity
+    rotation = kit.settings.rotation
+    since = kit.clock.now() - rotation.keys.validity - rotation.skew
     earlier = read_journal(kit.settings.journal_dir, since=since)
-    await asyncio.to_thread(effects.restore, earlier, kit.settings.rotation)
+    await asyncio.to_thread(effects.restore, earlier, rotation)
     return ResponseReceiver(kit.bus, kit.channel, effects, refusals, outstanding)
 
 

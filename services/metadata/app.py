@@ -94,7 +94,7 @@ def _authority(
     bundles, responder = _bundles(kit, author, acls, instances, keys)
     fleet = FleetWatch(kit.bus, instances, kit.around)
     announcer = _announcer(kit, author)
-    canaries = NatsCanary(kit.settings.nats.servers)
+    canaries, metrics = NatsCanary(kit.settings.nats.servers), IssuanceMetrics(kit.metrics)
     tools = RotationTools(
         journal,
         OpenBaoIssuerMint(PkiEngine(kit.session), kit.settings.rotation, kit.clock),
@@ -102,10 +102,10 @@ def _authority(
         announcer,
         CanaryProof(kit.issuing, canaries, client_spec(kit.settings, CANARY)),
         audit,
-        _roots(kit, journal),
+        _roots(kit, journal, metrics),
         kit.settings.when_silent,
     )
-    rotator = CaRotator(tools, acls, kit.around, IssuanceMetrics(kit.metrics))
+    rotator = CaRotator(tools, acls, kit.around, metrics)
     access = AccessEnding(OpenBaoAccessorRegistry(kit.session), OpenBaoTokenRegistry(kit.session))
     adoption = Adoption(fleet, kit.reader, kit.around)
     orders = KeyOrders(ledgers, keys, instances, OrderTools(access, bundles, adoption), SERVICES)
@@ -143,9 +143,11 @@ def _expect(kit: ServiceKit[MetadataSettings]) -> None:
     kit.health.expect(KeyIssuance.name, 2 * kit.settings.rotation.keys.period + _LOOP_BUDGET)
 
 
-def _roots(kit: ServiceKit[MetadataSettings], journal: JournalKeeper) -> RootKeeper:
+def _roots(
+    kit: ServiceKit[MetadataSettings], journal: JournalKeeper, metrics: IssuanceMetrics
+) -> RootKeeper:
     mint = OpenBaoRootMint(PkiEngine(kit.session), kit.settings.rotation)
-    return RootKeeper(journal, mint, kit.settings.trust_mode, kit.around)
+    return RootKeeper(journal, mint, kit.settings.trust_mode, kit.around, metrics)
 
 
 def _rights(

@@ -30,6 +30,8 @@ class Phase(StrEnum):
 
     ROTATION = "rotation"
     """In every rotation of the CA."""
+    ROOTS = "roots"
+    """In every change of the root: by order, or at the end of its time."""
     KEYS = "keys"
     """Whenever keys are made and handed out."""
     TRAFFIC = "traffic"
@@ -69,7 +71,7 @@ class CrashPoint:
 
 _SETTLED: Final = re.compile(
     r"journal\.write .+|(keys|ledger)\.store|keys\.remove|.+\.(key\.make|name|delete)"
-    r"|checkpoint\.write|connection\.swap"
+    r"|root\.make|checkpoint\.write|connection\.swap"
 )
 _B: Final = (When.BEFORE,)
 _A: Final = (When.AFTER,)
@@ -127,6 +129,24 @@ _METADATA_ROTATION: Final = _points(
         ("route-mint.issuer.delete", "delete nats_route/issuer/.+", _B),
         ("route-mint.key.delete", "delete nats_route/key/.+", _A),
         _step("issuer.removed"),
+    ),
+)
+_METADATA_ROOTS: Final = _points(
+    METADATA,
+    Phase.ROOTS,
+    (
+        _step("root.ordered"),
+        ("audit.write root.planned", f"write {_KV}/transport/audit/\\d+ root.planned", _B),
+        _step("root.planned"),
+        ("root.make", "write pki/issuers/generate/root/internal", _BOTH),
+        ("audit.write root.staged", f"write {_KV}/transport/audit/\\d+ root.staged", _BOTH),
+        _step("root.staged"),
+        _step("root.activated"),
+        _step("root.retired"),
+        ("audit.write root.removed", f"write {_KV}/transport/audit/\\d+ root.removed", _A),
+        ("root.issuer.delete", "delete pki/issuer/.+", _A),
+        ("root.key.delete", "delete pki/key/.+", _A),
+        _step("root.removed"),
     ),
 )
 _METADATA_KEYS: Final = _points(
@@ -230,6 +250,7 @@ _TRAFFIC: Final = _points(
 
 POINTS: Final = (
     *_METADATA_ROTATION,
+    *_METADATA_ROOTS,
     *_METADATA_KEYS,
     *_METADATA_START,
     *_WATCHER_ROTATION,

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from tests.chaos.crash_points import BY_LABEL, POINTS, Phase, When
+from tests.chaos.root_verdicts import root_history_of
 from tests.chaos.selection import selected
 from tests.chaos.trap import Trap, arm, disarm, outstanding, strikes
 from tests.chaos.verdicts import history_of
-from tests.chaos.waves import all_waves, sampled_wave
+from tests.chaos.waves import all_waves, root_waves, sampled_wave
 
 STORED = "write secret/data/transport/keys/7"
 BEFORE, AFTER = "metadata keys.store before", "metadata keys.store after"
@@ -37,7 +38,7 @@ def test_every_label_is_one_point() -> None:
 
 
 def test_the_waves_strike_at_every_point_once_and_again() -> None:
-    ordered = Counter(label for wave in all_waves() for label in wave.labels)
+    ordered = Counter(label for wave in [*all_waves(), *root_waves()] for label in wave.labels)
 
     elsewhere = [point for point in POINTS if point.phase is not Phase.START]
     assert {p.label for p in elsewhere if ordered[p.label] != (3 if p.recurs else 2)} == set()
@@ -138,3 +139,21 @@ def test_a_whole_life_is_legal_and_a_skipped_state_is_not() -> None:
     for missing in (1, 2, 6, 9):
         left = [entry for entry in life if entry["number"] != missing]
         assert history_of(left).illegal, missing
+
+
+def test_a_roots_whole_life_is_legal_and_a_skipped_state_is_not() -> None:
+    life = [
+        step(1, "root.adopted", "root"),
+        step(2, "root.planned", "root-2"),
+        step(3, "root.staged", "root-2"),
+        step(4, "root.activated", "root-2", former="root"),
+        step(5, "root.retired", "root"),
+        step(6, "root.removed", "root"),
+    ]
+
+    assert root_history_of(life).illegal == []
+    assert root_history_of(life).activated == ["root-2"]
+    assert root_history_of(life).removed == ["root"]
+    for missing in (1, 2, 3, 4, 5):
+        left = [entry for entry in life if entry["number"] != missing]
+        assert root_history_of(left).illegal, missing

@@ -2,6 +2,7 @@
 
 Each service has its own points, so a wave strikes all of them; Metadata has two lanes, since keys
 and issuers are made by clocks of their own. Points of one lane are spread over the rotation.
+Waves of the root strike within one change of it, which has to be ordered.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +22,11 @@ LANES: Final[tuple[Lane, ...]] = (
     (GATEKEEPER, (Phase.ROTATION, Phase.KEYS, Phase.TRAFFIC)),
     (AUTHCONTROLLER, (Phase.ROTATION, Phase.KEYS, Phase.TRAFFIC)),
 )
+ROOT_LANE: Final[Lane] = (METADATA, (Phase.ROOTS,))
 ONCE_WAVES: Final = 6
 AGAIN_WAVES: Final = 10
+ROOT_ONCE_WAVES: Final = 3
+ROOT_AGAIN_WAVES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,14 @@ class Wave:
 
 def all_waves() -> list[Wave]:
     """Return waves that strike at every point once, and at every point again and again."""
-    once = [_wave(f"once-{n + 1}", n, ONCE_WAVES, _once) for n in range(ONCE_WAVES)]
-    again = [_wave(f"again-{n + 1}", n, AGAIN_WAVES, _again) for n in range(AGAIN_WAVES)]
-    return [*once, *again]
+    once = _waves("once", LANES, ONCE_WAVES, _once)
+    return [*once, *_waves("again", LANES, AGAIN_WAVES, _again)]
+
+
+def root_waves() -> list[Wave]:
+    """Return waves that strike so at every point of a change of the root."""
+    once = _waves("root-once", [ROOT_LANE], ROOT_ONCE_WAVES, _once)
+    return [*once, *_waves("root-again", [ROOT_LANE], ROOT_AGAIN_WAVES, _again)]
 
 
 def sampled_wave(seed: int) -> Wave:
@@ -63,9 +72,13 @@ def sampled_wave(seed: int) -> Wave:
 Labels = Callable[[CrashPoint, int], list[str]]
 
 
-def _wave(name: str, number: int, of: int, labels: Labels) -> Wave:
+def _waves(name: str, lanes: Sequence[Lane], count: int, labels: Labels) -> list[Wave]:
+    return [_wave(f"{name}-{n + 1}", lanes, n, count, labels) for n in range(count)]
+
+
+def _wave(name: str, lanes: Sequence[Lane], number: int, of: int, labels: Labels) -> Wave:
     orders: dict[ServiceName, list[list[str]]] = {}
-    for lane in LANES:
+    for lane in lanes:
         mine = enumerate(_points_of(lane)[number::of])
         queue = [label for place, point in mine for label in labels(point, number + place)]
         orders.setdefault(lane[0], []).append(queue)

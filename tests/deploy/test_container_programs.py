@@ -25,7 +25,7 @@ pytestmark = pytest.mark.deploy
 def delivered(tmp_path: Path) -> Path:
     source = tmp_path / "delivered"
     source.mkdir()
-    for name in ("role_id", "secret_id", "identity.seed"):
+    for name in ("role_id", "secret_id", "instance", "identity.seed"):
         (source / name).write_text(f"first {name}")
     return source
 
@@ -59,6 +59,35 @@ def test_credentials_delivered_anew_are_taken(delivered: Path, home: Path) -> No
 
     assert seed(delivered, home)
     assert (home / "secret_id").read_text() == "second"
+
+
+def test_an_identity_delivered_anew_does_not_take_back_the_secret_id(
+    delivered: Path, home: Path
+) -> None:
+    seed(delivered, home)
+    (home / "secret_id").write_text("its own successor")
+    for name in ("instance", "identity.seed"):
+        (delivered / name).write_text(f"second {name}")
+
+    assert seed(delivered, home)
+    assert (home / "secret_id").read_text() == "its own successor"
+    assert (home / "state" / "instance").read_text() == "second instance"
+    assert (home / "state" / "identity.seed").read_text() == "second identity.seed"
+
+
+@pytest.mark.parametrize("mark", ["0" * 64, "not hexadecimal", ""])
+def test_after_an_earlier_release_only_what_is_missing_is_copied(
+    mark: str, delivered: Path, home: Path
+) -> None:
+    seed(delivered, home)
+    (home / "state" / "instance").unlink()
+    (home / "secret_id").write_text("its own successor")
+    (home / ".delivered").write_text(mark)
+
+    assert seed(delivered, home)
+    assert not seed(delivered, home)
+    assert (home / "secret_id").read_text() == "its own successor"
+    assert (home / "state" / "instance").read_text() == "first instance"
 
 
 def test_without_credentials_a_line_says_so(home: Path, tmp_path: Path) -> None:

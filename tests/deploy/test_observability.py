@@ -3,7 +3,7 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,13 +15,24 @@ from services.metadata.flows.accessor_janitor import unclaimed_counter
 from services.metadata.flows.manifest_metrics import ManifestMetrics
 from services.metadata.flows.rotation_metrics import IssuanceMetrics
 from services.watcher.flows.reload_metrics import ReloadMetrics
+from svc_core.adapters.nats_connection import NatsConnection, NatsUser
+from svc_core.adapters.nats_link import LinkCredentials
+from svc_core.adapters.system_clock import SystemClock
+from svc_core.config import NatsSettings
 from svc_core.domain.handshakes import Refusal
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA, WATCHER
 from svc_core.domain.tls import TlsHealth, TlsState
+from svc_core.flows.identity_following import IdentityFollower
+from svc_core.flows.statements import Statements
 from svc_core.runtime.admin_metrics import AdminMetrics
+from svc_core.runtime.connection_metrics import export_connection
+from svc_core.runtime.health import Health
 from svc_core.runtime.metrics import RotationMetrics, StateReadings, export_state
+from svc_core.runtime.publish_metrics import export_publishing
 from svc_core.runtime.tls_watching import export_tls
 from svc_core.runtime.traffic_metrics import TrafficMetrics
+from svc_core.wire.identities import SignedIdentities
+from tests.builders import seeded_entropy
 from tests.deploy.deployment import OBSERVABILITY, ROOT, read_yaml, tool
 
 pytestmark = pytest.mark.deploy
@@ -37,6 +48,27 @@ class Held:
     health = TlsHealth(TlsState.OK, timedelta(seconds=60))
 
 
+class Unread:
+    """A list that nobody looks at."""
+
+    name = "nowhere"
+
+    def follow(self) -> AsyncIterator[bytes | None]:
+        raise AssertionError
+
+    def verified(self, raw: bytes) -> SignedIdentities:
+        raise AssertionError
+
+
+def unconnected() -> NatsConnection:
+    settings = NatsSettings(servers=("tls://127.0.0.1:1",))
+
+    def none() -> LinkCredentials:
+        raise AssertionError
+
+    return NatsConnection(settings, NatsUser(GATEKEEPER, "nobody"), none, seeded_entropy())
+
+
 def exported() -> set[str]:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -50,6 +82,11 @@ def exported() -> set[str]:
     export_state(registry, StateReadings(*[lambda: 0.0] * 4))
     AdminMetrics(registry).refused(Refusal.EXPIRED)
     export_tls(registry, {"nats": Held()})
+    connection = unconnected()
+    export_publishing(registry, connection.publishing)
+    export_connection(registry, connection)
+    listed = SignedIdentities((), b"", 1, ())
+    IdentityFollower(Unread(), listed, Statements([]), Health(SystemClock()), registry)
     return {sample.name for metric in registry.collect() for sample in metric.samples}
 
 
@@ -84,6 +121,17 @@ def test_the_dashboard_asks_only_for_metrics_that_exist() -> None:
 
     for expression, title in expressions.items():
         assert asked(expression) - exported() - recorded() == set(), title
+
+
+def test_what_every_service_exports_about_publishing_and_its_connection_is_on_the_dashboard() -> (
+    None
+):
+    registry, connection = CollectorRegistry(), unconnected()
+    export_publishing(registry, connection.publishing)
+    export_connection(registry, connection)
+    shown = {name for p in dashboard()["panels"] for t in p["targets"] for name in asked(t["expr"])}
+
+    assert {s.name for metric in registry.collect() for s in metric.samples} <= shown
 
 
 def test_the_dashboards_panels_do_not_overlap() -> None:

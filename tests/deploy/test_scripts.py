@@ -41,7 +41,9 @@ CONTENTS = {
     "pinned/metadata-identities.json": "{}",
     "operator/openbao-ca-key.pem": "HIDDEN-ca-key",
     "metadata/state/identity.seed": "HIDDEN-seed",
+    "metadata/state/instance": "metadata-1",
     "metadata-2/state/identity.seed": "HIDDEN-second-seed",
+    "metadata-2/state/instance": "metadata-2",
     **{
         f"{service}/{name}": f"HIDDEN-{service}-{name}"
         for service in ("metadata", "metadata-2", "watcher", "gatekeeper", "authcontroller")

@@ -188,7 +188,7 @@ async def test_a_service_names_the_place_of_an_unknown_setting_and_the_nearest_k
 @pytest.mark.parametrize(
     ("good", "bad", "named"),
     [
-        ("profile: demo", "profile: fast", "demo, production, testing"),
+        ("profile: demo", "profile: fast", "demo, production, soak, testing"),
         ("profile: demo", "profile: [demo", "config.yaml:"),
         ("profile: demo", "profile: demo\nprofile: demo", "config.yaml:"),
         ("users: 10", "users: many", "users"),

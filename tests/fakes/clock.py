@@ -19,3 +19,15 @@ class LoopClock:
     def monotonic(self) -> float:
         """Return the running loop's time in seconds."""
         return asyncio.get_running_loop().time()
+
+
+class SteppedClock(LoopClock):
+    """The same, ``ahead`` of it by as much as was set last; its monotonic time never steps."""
+
+    def __init__(self, start: datetime = START) -> None:
+        super().__init__(start)
+        self.ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """Return the wall time by this clock."""
+        return super().now() + self.ahead

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from svc_core.errors import NotFoundError, SvcError
+from svc_core.errors import NotFoundError, RequestRefusedError, SvcError
 from svc_core.ports.certificates import LeafRequest
 from svc_core.ports.time import Clock
 
@@ -151,6 +151,8 @@ class MemoryCertificateIssuer:
         issuer = self.issuers.get(request.issuer)
         if issuer is None:
             raise NotFoundError(f"no issuer {request.issuer}")
+        if self.clock.now() + request.ttl > issuer.certificate.not_valid_after_utc:
+            raise RequestRefusedError("cannot satisfy request, as it would outlive the issuer")
         self.signed.append(request)
         return sign_leaf(
             issuer,

@@ -39,6 +39,50 @@ class LinkBinding(Protocol):
         ...
 
 
+class Bindings:
+    """Everything that moves with one connection."""
+
+    def __init__(self) -> None:
+        self._bindings: set[LinkBinding] = set()
+
+    def add(self, binding: LinkBinding) -> None:
+        """Have ``binding`` move, too."""
+        self._bindings.add(binding)
+
+    def discard(self, binding: LinkBinding) -> None:
+        """Leave ``binding`` where it is."""
+        self._bindings.discard(binding)
+
+    async def attach_all(self, link: NatsLink) -> None:
+        """Bring every binding to ``link``; on failure leave nothing of it behind.
+
+        Raises:
+            BusError: ``link`` was lost meanwhile; it is closed.
+        """
+        try:
+            for binding in tuple(self._bindings):
+                await binding.attach(link)
+            await link.flush()
+        except BusError:
+            await link.close()
+            await self.detach_all(link)
+            raise
+
+    async def detach_all(self, link: NatsLink) -> None:
+        """Take every binding from ``link``."""
+        async with asyncio.TaskGroup() as group:
+            for binding in tuple(self._bindings):
+                group.create_task(binding.detach(link))
+
+
+async def attached(binding: LinkBinding, link: NatsLink) -> None:
+    """Attach one binding; whoever replaces a lost link attaches it to the next."""
+    try:
+        await binding.attach(link)
+    except BusError:
+        log.debug("binding.deferred", reason="link lost")
+
+
 class ListenerBinding:
     """A plain subscription; every live message is handed to the listener."""
 
@@ -102,11 +146,14 @@ class PullBinding:
         handler: Handler,
         on_reject: Rejected,
         current_link: Callable[[], Awaitable[NatsLink]],
+        on_silence: Callable[[], None],
     ) -> None:
+        """Be ready to run; ``on_silence`` is called for every pull that the broker leaves open."""
         self._binding = binding
         self._handler = handler
         self._on_reject = on_reject
         self._current_link = current_link
+        self._on_silence = on_silence
         self._intake = Intake(binding)
         self._pulls: dict[NatsLink, Pull] = {}
         self._pulling: asyncio.TaskGroup | None = None
@@ -137,7 +184,7 @@ class PullBinding:
 
     async def attach(self, link: NatsLink) -> None:
         """Start pulling on ``link``."""
-        pull = Pull(self._binding, link, self._intake)
+        pull = Pull(self._binding, link, self._intake, self._on_silence)
         await pull.open()
         if self._pulling is None:
             await pull.stop()

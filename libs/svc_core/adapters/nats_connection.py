@@ -5,28 +5,32 @@ publishers moved, and only then is the first drained and closed (measurements: A
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import ClassVar, Final
 
-import msgspec
 import structlog
-from nats.aio.msg import Msg
 
+from svc_core.adapters import nats_stored
 from svc_core.adapters.nats_bindings import (
+    Bindings,
     LinkBinding,
     ListenerBinding,
     PullBinding,
     ResponderBinding,
+    attached,
 )
-from svc_core.adapters.nats_link import LinkCredentials, LinkTarget, NatsLink
+from svc_core.adapters.nats_dialing import Dialer, NatsUser
+from svc_core.adapters.nats_escape import Escape, Refuge, opened_if
+from svc_core.adapters.nats_gathering import ask_all
+from svc_core.adapters.nats_link import LinkCredentials, NatsLink
 from svc_core.adapters.nats_publishing import PublishCounts, Publisher
 from svc_core.config import NatsSettings
 from svc_core.domain.identity import Subject
-from svc_core.domain.subjects import inbox_prefix
+from svc_core.domain.stranding import Stranding
 from svc_core.errors import (
     AccessDeniedError,
     BusError,
@@ -37,21 +41,12 @@ from svc_core.ports.bus import Binding, Handler, Listener, Rejected, Responder, 
 from svc_core.ports.time import Entropy
 from svc_core.runtime.backoff import Backoff
 
+__all__ = ["NatsConnection", "NatsUser", "open_bus"]
+
 log = structlog.get_logger()
 
 _SETTLE_S: Final = 2.0
 _BACKOFF: Final = Backoff(timedelta(milliseconds=50), timedelta(seconds=2))
-_REQUEST_S: Final = 2.0
-_BATCH_BYTES: Final = 4 << 20
-_END_OF_BATCH: Final = frozenset({"204", "404"})
-
-
-@dataclass(frozen=True, slots=True)
-class NatsUser:
-    """Who connects: the NATS account name, and the name shown in monitoring."""
-
-    account: str
-    client_name: str
 
 
 class NatsConnection:
@@ -67,17 +62,24 @@ class NatsConnection:
         credentials: Callable[[], LinkCredentials],
         entropy: Entropy,
     ) -> None:
-        self._settings = settings
         self._user = user
-        self._credentials = credentials
-        self._entropy = entropy
+        self._dialer = Dialer(settings, user, credentials, entropy, self.link_type)
         self._current: NatsLink | None = None
         self._has_link = asyncio.Event()
         self._changing = asyncio.Lock()
-        self._bindings: set[LinkBinding] = set()
+        self._bindings = Bindings()
         self._publisher = Publisher(settings, self)
+        self._escape: Escape[NatsLink] = Escape(settings, self._publisher, self._dialer, entropy)
         self.swaps = 0
         self.losses = 0
+        self.moves: Counter[Stranding] = Counter()
+        """Moves away from a server that took nothing any more, by how it did not."""
+        self.on_silence: Callable[[], None] = lambda: None
+        """Called when a consumer hears nothing from the broker, not even that there is nothing.
+
+        Whoever only consumes publishes little, and only publishing tells a server that is cut off
+        from one that is not: so have something published.
+        """
 
     @property
     def is_connected(self) -> bool:
@@ -105,13 +107,17 @@ class NatsConnection:
         return self._current.credentials.chain_pem if self._current and self.is_connected else ""
 
     async def run(self) -> None:
-        """Connect, and open another link whenever the current one is lost; for ever."""
+        """Connect, and open another link whenever the current one is lost or stranded; for ever."""
         while True:
             link = await self._restored()
-            await link.watch(partial(self._uses, link))
-            if link is self._current:
+            await link.watch(partial(self._is_served_by, link))
+            if link is not self._current:
+                continue
+            if link.is_lost:
                 self.losses += 1
                 log.warning("connection.lost", url=link.url, user=self._user.account)
+            else:
+                await self._escape_from(link)
 
     async def next_link(self) -> NatsLink:
         """Return the link to use as soon as there is one."""
@@ -130,15 +136,31 @@ class NatsConnection:
             BusError, AccessDeniedError: no new link could be had; the old one goes on.
         """
         async with self._changing:
-            known = self._current.url if self._current and self.is_connected else ""
-            fresh = await self._open(first=known)
-            await self._attach_new(fresh)
-            former, self._current = self._current, fresh
-            self._has_link.set()
+            former, live = self._current, self.current_link
+            fresh = await (self._dialer.stay(live.url) if live is not None else self._opened())
+            await self._take(fresh)
             self.swaps += 1
         # Not under the lock: if the new link is lost meanwhile, the next must not wait for this.
         if former is not None:
+            if former.url != fresh.url and not await former.is_answering(within_s=_SETTLE_S / 2):
+                former.abort()
             await self._retire(former)
+
+    async def move_if(
+        self, is_better: Callable[[NatsLink], Awaitable[bool]], reason: Stranding
+    ) -> bool:
+        """Move to another server that ``is_better``, and return whether there was one.
+
+        Args:
+            is_better: whether a link, which is not in use yet, does what the current one does not.
+            reason: what that is.
+        """
+        link = self.current_link
+        for url in self._dialer.elsewhere(link.url) if link is not None else ():
+            fresh = await opened_if(self._dialer, url, is_better)
+            if fresh is not None and link is not None:
+                return await self._move(Refuge(fresh, reason, 0.0), link)
+        return False
 
     async def close(self) -> None:
         """Disconnect for good."""
@@ -185,28 +207,16 @@ class NatsConnection:
     ) -> list[bytes]:
         """Ask everybody and return the answers: ``expected`` of them, or what came in time."""
         link = await self._link_now()
-        return [m.data for m in await link.ask_all(subject, payload, expected, window_s)]
+        answers = await ask_all(link, subject, payload, expected=expected, window_s=window_s)
+        return [m.data for m in answers]
 
     async def fetch_last(self, stream: str, topic: str) -> StoredMessage | None:
         """Return the last message stored on ``topic``, or None."""
-        link = await self._link_now()
-        subject = f"$JS.API.DIRECT.GET.{stream}.{topic}"
-        answer = await link.ask(subject, b"", timeout_s=_REQUEST_S)
-        headers = answer.headers or {}
-        if "Status" in headers and "Nats-Sequence" not in headers:
-            return None
-        return StoredMessage(topic, answer.data, int(headers.get("Nats-Sequence", 0)))
+        return await nats_stored.fetch_last(await self._link_now(), stream, topic)
 
     async def fetch_last_matching(self, stream: str, pattern: str) -> tuple[StoredMessage, ...]:
         """Return the last message of every subject that matches ``pattern``."""
-        link = await self._link_now()
-        answers = await link.ask_until(
-            f"$JS.API.DIRECT.GET.{stream}",
-            b'{"multi_last":["' + pattern.encode() + b'"]}',
-            timeout_s=_REQUEST_S,
-            is_last=lambda m: (m.headers or {}).get("Status") in _END_OF_BATCH,
-        )
-        return tuple(_stored(m) for m in answers)
+        return await nats_stored.fetch_last_matching(await self._link_now(), stream, pattern)
 
     async def fetch_from(
         self, stream: str, pattern: str, *, first: int, most: int
@@ -220,15 +230,7 @@ class NatsConnection:
             most: about how many; a few MiB of them at a time.
         """
         link = await self._link_now()
-        query = {"batch": most, "max_bytes": _BATCH_BYTES, "seq": first, "next_by_subj": pattern}
-        answers = await link.ask_until(
-            f"$JS.API.DIRECT.GET.{stream}",
-            msgspec.json.encode(query),
-            timeout_s=_REQUEST_S,
-            # A stored message may carry any header, but the server adds its own place to each.
-            is_last=lambda m: "Nats-Sequence" not in (m.headers or {}),
-        )
-        return tuple(_stored(m) for m in answers)
+        return await nats_stored.fetch_from(link, stream, pattern, first=first, most=most)
 
     async def send(self, subject: str, payload: bytes) -> None:
         """Publish a hint that nobody needs to acknowledge."""
@@ -236,7 +238,7 @@ class NatsConnection:
 
     async def consume(self, binding: Binding, handler: Handler, on_reject: Rejected) -> None:
         """Handle messages for ever, across swaps; ends only by cancellation."""
-        pull = PullBinding(binding, handler, on_reject, self.next_link)
+        pull = PullBinding(binding, handler, on_reject, self.next_link, self._say_silent)
         async with asyncio.TaskGroup() as group:
             holding = group.create_task(self._hold(pull))
             try:
@@ -254,26 +256,68 @@ class NatsConnection:
 
     # --- links ---------------------------------------------------------------------------------
 
-    def _uses(self, link: NatsLink) -> bool:
-        return link is self._current
+    def _say_silent(self) -> None:
+        self.on_silence()
+
+    def _is_served_by(self, link: NatsLink) -> bool:
+        return link is self._current and not self._escape.is_due(link)
+
+    async def _escape_from(self, link: NatsLink) -> None:
+        """Move away from a server that answers pings and takes nothing, if another one does."""
+        refuge = await self._escape.find(link)
+        if refuge is not None:
+            await self._move(refuge, link)
+
+    async def _move(self, refuge: Refuge[NatsLink], link: NatsLink) -> bool:
+        """Use another link instead of ``link`` and return whether that is so now."""
+        if not await self._is_taken_instead(refuge.link, link):
+            return False
+        self.moves[refuge.reason] += 1
+        log.warning(
+            "connection.moved",
+            url=refuge.link.url,
+            former=link.url,
+            user=self._user.account,
+            reason=refuge.reason.value,
+            silent_s=refuge.silent_s,
+        )
+        # Whoever waits there would wait in vain, and may send it again over the new link.
+        link.give_up_waiting()
+        await self._retire(link)
+        return True
+
+    async def _is_taken_instead(self, fresh: NatsLink, link: NatsLink) -> bool:
+        """Use ``fresh`` instead of ``link``; not if that is in use no more, or ``fresh`` lost."""
+        is_taken = False
+        try:
+            async with self._changing:
+                if self._current is link:
+                    await self._take(fresh)
+                    is_taken = True
+        except BusError as err:
+            log.debug("connection.not_moved", reason=str(err))
+        finally:
+            if not is_taken:
+                fresh.abort()
+        return is_taken
+
+    async def _take(self, fresh: NatsLink) -> None:
+        """Use ``fresh`` from now on, with everything attached to it."""
+        await self._bindings.attach_all(fresh)
+        self._current = fresh
+        self._has_link.set()
 
     async def _hold(self, binding: LinkBinding) -> None:
         async with self._changing:
             self._bindings.add(binding)
             if self._current is not None and not self._current.is_lost:
-                await self._attached(binding, self._current)
+                await attached(binding, self._current)
         try:
             await asyncio.Event().wait()
         finally:
             self._bindings.discard(binding)
             if self._current is not None:
                 await binding.detach(self._current)
-
-    async def _attached(self, binding: LinkBinding, link: NatsLink) -> None:
-        try:
-            await binding.attach(link)
-        except BusError:
-            log.debug("binding.deferred", reason="link lost")
 
     async def _restored(self) -> NatsLink:
         if self._current is not None and not self._current.is_lost:
@@ -287,7 +331,7 @@ class NatsConnection:
             self._has_link.set()
             log.info("connection.opened", url=self._current.url, user=self._user.account)
             if former is not None:
-                await self._detach_all(former)
+                await self._bindings.detach_all(former)
                 await former.close()
             return self._current
 
@@ -295,8 +339,8 @@ class NatsConnection:
         reported = False
         for delay in _BACKOFF:
             try:
-                link = await self._open()
-                await self._attach_new(link)
+                link = await self._opened()
+                await self._bindings.attach_all(link)
             except TlsMaterialError:
                 log.debug("connection.waiting", reason="no certificate yet")
                 await asyncio.sleep(_BACKOFF.first.total_seconds())
@@ -309,51 +353,12 @@ class NatsConnection:
                 return link
         raise BusError("no connection")
 
-    async def _open(self, *, first: str = "") -> NatsLink:
-        """Open a link to any server; to ``first`` if that can be had.
-
-        A swap stays on its server: the others then never hear that interest moved, so nothing is
-        sent to where somebody has just left.
-        """
-        servers = list(self._settings.servers)
-        start = servers.index(first) if first in servers else self._entropy(1)[0] % len(servers)
-        lost = self._current.url if self._current is not None and not first else ""
-        last_error: BusError | AccessDeniedError | None = None
-        # Whoever has just fallen silent comes last: it would cost a whole time-out.
-        for url in sorted(servers[start:] + servers[:start], key=lambda url: url == lost):
-            try:
-                return await self.link_type.open(self._target(url))
-            except (BusError, AccessDeniedError) as err:
-                last_error = err
-        raise last_error or BusError("no server configured")
-
-    def _target(self, url: str) -> LinkTarget:
-        return LinkTarget(
-            url,
-            self._credentials(),
-            inbox_prefix(self._user.account),
-            self._user.client_name,
-            self._settings.connect_timeout.total_seconds(),
-        )
-
-    async def _attach_new(self, link: NatsLink) -> None:
-        """Bring every binding to ``link``; on failure leave nothing of it behind."""
-        try:
-            for binding in tuple(self._bindings):
-                await binding.attach(link)
-            await link.flush()
-        except BusError:
-            await link.close()
-            await self._detach_all(link)
-            raise
-
-    async def _detach_all(self, link: NatsLink) -> None:
-        async with asyncio.TaskGroup() as group:
-            for binding in tuple(self._bindings):
-                group.create_task(binding.detach(link))
+    async def _opened(self) -> NatsLink:
+        # Whoever has just fallen silent comes last.
+        return await self._dialer.anywhere(last=self._current.url if self._current else "")
 
     async def _retire(self, link: NatsLink) -> None:
-        await self._detach_all(link)
+        await self._bindings.detach_all(link)
         await link.settle(within_s=_SETTLE_S)
         await link.close()
 
@@ -361,12 +366,6 @@ class NatsConnection:
         if self._current is None or self._current.is_lost:
             raise BusError("not connected to NATS")
         return self._current
-
-
-def _stored(message: Msg) -> StoredMessage:
-    headers = message.headers or {}
-    subject = headers.get("Nats-Subject", "")
-    return StoredMessage(subject, message.data, int(headers.get("Nats-Sequence", 0)))
 
 
 @asynccontextmanager

@@ -7,8 +7,8 @@ another, so nothing is buffered out of sight and a message has exactly one way t
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
@@ -32,7 +32,8 @@ from svc_core.errors import (
 log = structlog.get_logger()
 
 _VIOLATION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
-_NO_RESPONDERS: Final = "503"
+NO_RESPONDERS: Final = "503"
+"""Status of the answer that a server gives when nobody is there to."""
 _LOOK_S: Final = 0.2
 _LOOKS_PER_PING: Final = 5
 _SILENCE_S: Final = 3
@@ -116,12 +117,12 @@ class NatsLink:
                 await client.subscribe(f"{link._inbox}.*", cb=link._answers.receive)
                 await client.flush()
         except (*_NETWORK_ERRORS, BusError) as err:
-            await _close_quietly(client)
+            await _discard(client)
             if "Authorization Violation" in str(err):
                 raise AccessDeniedError(f"NATS at {target.url} knows no such user") from err
             raise BusError(f"cannot connect to {target.url}: {_brief(err)}") from err
         except asyncio.CancelledError:
-            await _close_quietly(client)
+            await _discard(client)
             raise
         return link
 
@@ -161,12 +162,9 @@ class NatsLink:
                 await self._ping()
 
     async def _ping(self) -> None:
-        try:
-            await self._client.flush(timeout=_SILENCE_S)
-        except _NETWORK_ERRORS as err:
-            if not self.is_lost:
-                log.debug("link.silent", url=self.url, error=_brief(err))
-                self._mark_lost()
+        if not await self.is_answering(within_s=_SILENCE_S) and not self.is_lost:
+            log.debug("link.silent", url=self.url)
+            self._mark_lost()
 
     async def ask(
         self,
@@ -196,7 +194,7 @@ class NatsLink:
             message = await answer
         finally:
             self._answers.forget(reply)
-        if (message.headers or {}).get("Status") == _NO_RESPONDERS:
+        if (message.headers or {}).get("Status") == NO_RESPONDERS:
             raise NobodyAnswersError(f"nobody answers on {subject}")
         return message
 
@@ -213,53 +211,6 @@ class NatsLink:
                 await self.send(subject, payload, reply=reply, headers=headers)
         except TimeoutError as err:
             raise AnswerLostError(f"no answer on {subject} in time") from err
-
-    async def ask_until(
-        self, subject: str, payload: bytes, *, timeout_s: float, is_last: Callable[[Msg], bool]
-    ) -> list[Msg]:
-        """Publish once and gather answers up to the one for which ``is_last`` holds.
-
-        Raises:
-            BusError: the last one did not come in time.
-        """
-        gathered: list[Msg] = []
-        async with self._gathering(subject, payload) as answers:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    while not is_last(message := await answers.get()):
-                        gathered.append(message)
-            except TimeoutError as err:
-                raise BusError(f"no complete answer on {subject} within {timeout_s} s") from err
-        return gathered
-
-    async def ask_all(
-        self, subject: str, payload: bytes, expected: int, window_s: float
-    ) -> list[Msg]:
-        """Publish once and gather ``expected`` answers, or those that come within ``window_s``."""
-        gathered: list[Msg] = []
-        async with self._gathering(subject, payload) as answers:
-            try:
-                async with asyncio.timeout(window_s):
-                    while len(gathered) < expected:
-                        gathered.append(await answers.get())
-            except TimeoutError:
-                log.debug("answers.missing", subject=subject, missing=expected - len(gathered))
-        return [m for m in gathered if (m.headers or {}).get("Status") != _NO_RESPONDERS]
-
-    @asynccontextmanager
-    async def _gathering(self, subject: str, payload: bytes) -> AsyncIterator[asyncio.Queue[Msg]]:
-        answers: asyncio.Queue[Msg] = asyncio.Queue()
-
-        async def collect(message: Msg) -> None:
-            answers.put_nowait(message)
-
-        inbox = self.new_inbox()
-        subscription = await self.subscribe(inbox, collect)
-        try:
-            await self.send(subject, payload, reply=inbox)
-            yield answers
-        finally:
-            await self.unsubscribe(subscription)
 
     async def send(
         self,
@@ -317,6 +268,24 @@ class NatsLink:
         if not self.is_lost:
             await self._answers.settle(within_s=within_s)
 
+    async def is_answering(self, *, within_s: float) -> bool:
+        """Say whether a ping comes back in time."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._client.flush()
+        except _NETWORK_ERRORS:
+            return False
+        return True
+
+    def give_up_waiting(self) -> None:
+        """Tell everybody who waits for an answer here that none will come."""
+        self._answers.fail(lambda: AnswerLostError("the server answers nothing"))
+
+    def abort(self) -> None:
+        """Disconnect now, whatever is under way."""
+        _abort(self._client)
+        self._mark_lost()
+
     async def close(self) -> None:
         """Flush what is left and disconnect; cut short by a cancellation it still disconnects."""
         try:
@@ -351,6 +320,14 @@ class NatsLink:
             lambda: AnswerLostError("the connection was lost before the answer came")
         )
         self._answers.close()
+
+
+async def _discard(client: Client) -> None:
+    """Close what was never used; a peer that did not even shake hands is not waited for."""
+    if client.is_connected:
+        await _close_quietly(client)
+    else:
+        _abort(client)
 
 
 async def _close_quietly(client: Client) -> None:

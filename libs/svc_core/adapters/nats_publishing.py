@@ -6,7 +6,7 @@ forgets the id (ADR-0022), so no repeat can be stored twice.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,10 +16,14 @@ import structlog
 from nats.aio.msg import Msg
 
 from svc_core.adapters.nats_answers import decode_ack
+from svc_core.adapters.nats_unacknowledged import Unacknowledged
 from svc_core.config import NatsSettings
+from svc_core.domain.stranding import Silence, Stranding
 from svc_core.errors import (
+    AccessDeniedError,
     AnswerLostError,
     BusError,
+    NobodyAnswersError,
     OrderBrokenError,
     OverloadedError,
     StreamFullError,
@@ -88,7 +92,14 @@ class _Message:
     """Loop time."""
     may_be_stored: bool = False
     """It was sent at least once and nobody has said what became of that."""
+    was_copied: bool = False
+    """Another server was tried with it."""
     has_waited: bool = False
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it may be stored, or still be."""
+        return self.may_be_stored or self.was_copied
 
 
 @dataclass(slots=True)
@@ -112,6 +123,7 @@ class Publisher:
         self._most = settings.publish_window + settings.publish_waiting
         self._links = links
         self._lanes: dict[str, _Lane] = {}
+        self._unacknowledged: Unacknowledged[AskingLink, _Message] = Unacknowledged()
         self.counts = PublishCounts()
 
     async def publish(
@@ -150,6 +162,7 @@ class Publisher:
         try:
             return await self._until_stored(message)
         finally:
+            self._unacknowledged.ended(message.topic, message)
             self.counts.in_flight -= 1
             self._room.release()
 
@@ -173,24 +186,72 @@ class Publisher:
             await self._pause(message, next(delays).total_seconds())
 
     async def _attempt(self, message: _Message, link: AskingLink) -> bool:
+        self._unacknowledged.begun(message.topic, message)
+        began = asyncio.get_running_loop().time()
         was_in_doubt, message.may_be_stored = message.may_be_stored, True
-        left_s = message.deadline - asyncio.get_running_loop().time()
         try:
-            answer = await link.ask(
-                message.topic,
-                message.payload,
-                timeout_s=min(self._attempt_s, left_s),
-                headers=message.headers,
-            )
-            _, duplicate = decode_ack(answer)
-        except AnswerLostError:
+            is_new = await self._ask(message, link)
+        except BaseException as err:
+            if isinstance(err, Exception) and not isinstance(err, AnswerLostError):
+                # It was refused, or never left: this attempt leaves no doubt, an earlier one may.
+                message.may_be_stored = was_in_doubt
+            self._note_failure(message, link, err, began)
             raise
-        except Exception:
-            # It was refused, or never left: this attempt leaves no doubt, an earlier one may.
-            message.may_be_stored = was_in_doubt
-            raise
-        message.may_be_stored = False
+        message.may_be_stored = message.was_copied = False
+        self._unacknowledged.acknowledged(message.topic)
+        return is_new
+
+    async def _ask(self, message: _Message, link: AskingLink) -> bool:
+        left_s = message.deadline - asyncio.get_running_loop().time()
+        answer = await link.ask(
+            message.topic,
+            message.payload,
+            timeout_s=min(self._attempt_s, left_s),
+            headers=message.headers,
+        )
+        _, duplicate = decode_ack(answer)
         return not duplicate
+
+    # --- other servers -------------------------------------------------------------------------
+
+    def silences(self, link: AskingLink) -> Mapping[str, Silence]:
+        """Return by topic since when nothing was acknowledged over ``link``.
+
+        Only those topics of which a message is under way, with which another link can be tried.
+        """
+        return self._unacknowledged.over(link)
+
+    def is_silent(self, link: AskingLink, topic: str) -> bool:
+        """Say whether nothing was acknowledged on ``topic`` since its silence began."""
+        return self._unacknowledged.is_silent(link, topic)
+
+    async def is_taken(self, link: AskingLink, topic: str) -> bool:
+        """Say whether ``link``, which is not in use, takes what waits on ``topic``.
+
+        The same message is sent under the same id, so the stream keeps one of the copies.
+        """
+        message = self._unacknowledged.message_of(topic)
+        if message is None:
+            return False
+        message.was_copied = True
+        try:
+            await self._ask(message, link)
+        except StreamFullError:
+            return True
+        except (BusError, AccessDeniedError):
+            return False
+        return True
+
+    def _note_failure(
+        self, message: _Message, link: AskingLink, error: BaseException, began: float
+    ) -> None:
+        if isinstance(error, StreamFullError):
+            self._unacknowledged.acknowledged(message.topic)
+            return
+        reason = _stranding(error)
+        if reason is not None:
+            silence = Silence(reason, began, asyncio.get_running_loop().time())
+            self._unacknowledged.failed(message.topic, message, link, silence)
 
     # --- waiting -------------------------------------------------------------------------------
 
@@ -223,7 +284,7 @@ class Publisher:
 
     def _given_up(self, message: _Message) -> BusError:
         reason = f"no acknowledgement on {message.topic} within {self._deadline_s} s"
-        return UnacknowledgedError(reason) if message.may_be_stored else BusError(reason)
+        return UnacknowledgedError(reason) if message.is_in_doubt else BusError(reason)
 
     # --- order ---------------------------------------------------------------------------------
 
@@ -247,9 +308,22 @@ class Publisher:
                 yield
             finally:
                 # Given up or cancelled while nobody knows where it is.
-                lane.breaks += message.may_be_stored
+                lane.breaks += message.is_in_doubt
                 lane.turn.release()
         finally:
             lane.users -= 1
             if not lane.users:
                 del self._lanes[key]
+
+
+def _stranding(error: BaseException) -> Stranding | None:
+    """Return how the server did not take a message; None when that was not its fault."""
+    match error:
+        case NobodyAnswersError():
+            return Stranding.NOBODY
+        case AnswerLostError() | asyncio.CancelledError():
+            return Stranding.SILENCE
+        case BusError():
+            return Stranding.REFUSAL
+        case _:
+            return None

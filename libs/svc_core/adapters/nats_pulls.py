@@ -10,7 +10,7 @@ import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from svc_core.adapters.nats_link import NatsLink
+from svc_core.adapters.nats_link import NO_RESPONDERS, NatsLink
 from svc_core.errors import BusError
 from svc_core.ports.bus import Binding
 from svc_core.runtime.backoff import Backoff
@@ -121,10 +121,17 @@ class Intake:
 class Pull:
     """One link's continuous pull: ask, take what comes, ask again before it runs out."""
 
-    def __init__(self, binding: Binding, link: NatsLink, intake: Intake) -> None:
+    def __init__(
+        self,
+        binding: Binding,
+        link: NatsLink,
+        intake: Intake,
+        on_silence: Callable[[], None],
+    ) -> None:
         self._binding = binding
         self._link = link
         self._intake = intake
+        self._on_silence = on_silence
         self._is_wanted = True
         self._left = 0
         self._pause = False
@@ -180,6 +187,7 @@ class Pull:
                 await self._turn.wait()
         except TimeoutError:
             log.debug("pull.unanswered", stream=self._binding.stream)
+            self._on_silence()
         finally:
             left, self._left = self._left, 0
             self._intake.release(left)
@@ -195,6 +203,8 @@ class Pull:
         elif status != _HEARTBEAT:
             self._pause = status not in _IDLE
             self._turn.set()
+            if status == NO_RESPONDERS:
+                self._on_silence()
 
     def _take_in(self, message: Msg) -> None:
         is_expected = self._left > 0

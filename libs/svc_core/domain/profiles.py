@@ -101,6 +101,12 @@ PROFILES: Final = {
             root_periods=10,
         ),
         RotationProfile(
+            "soak",
+            keys=_schedule(timedelta(seconds=20)),
+            ca=_schedule(timedelta(seconds=20)),
+            root_periods=10,
+        ),
+        RotationProfile(
             "testing",
             keys=_schedule(timedelta(minutes=15)),
             ca=_schedule(timedelta(minutes=20)),
@@ -112,4 +118,5 @@ PROFILES: Final = {
     )
 }
 """The presets by name, with the periods of keys, CA and root: ``demo`` 20 s, 30 s and 5 min,
-``testing`` 15 min, 20 min and a day, ``production`` 3 h, 6 h and 90 days."""
+``soak`` 20 s, 20 s and 200 s, ``testing`` 15 min, 20 min and a day, ``production`` 3 h, 6 h and 90
+days."""

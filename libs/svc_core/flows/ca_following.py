@@ -131,8 +131,10 @@ class CaFollower:
         if material is None or desired.issuer(material.issuer) is None:
             return True
         if material.issuer != desired.active:
-            if identity.move_at is None:
-                identity.move_at = now + self._profile.activation_jitter * self._draw()
+            window = self._profile.activation_jitter
+            # Drawn anew when it is further off than it can be: the clock was set back.
+            if identity.move_at is None or identity.move_at > now + window:
+                identity.move_at = now + window * self._draw()
             return now >= identity.move_at
         identity.move_at = None
         return identity.renew_at is None or now >= identity.renew_at

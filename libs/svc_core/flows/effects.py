@@ -49,7 +49,7 @@ class Effects:
         """Remember the effects that earlier boots journalled; return how many."""
         now = self._clock.now()
         for key, epoch in effects_in(records, self._kind):
-            self._window.finish(key, now, profile.keys.expires(epoch))
+            self._window.finish(key, now, profile.keys.expires(epoch) + profile.skew)
         return len(self._window)
 
     def counting(self, handler: Handler) -> Handler:

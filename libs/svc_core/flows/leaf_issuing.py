@@ -7,7 +7,12 @@ from typing import Final
 from svc_core.crypto import certificates
 from svc_core.domain.desired import DesiredState, TrustedIssuer
 from svc_core.domain.tls import TlsMaterial
-from svc_core.errors import NotFoundError, TlsMaterialError, UntrustedAnswerError
+from svc_core.errors import (
+    NotFoundError,
+    RequestRefusedError,
+    TlsMaterialError,
+    UntrustedAnswerError,
+)
 from svc_core.ports.certificates import CertificateIssuer, LeafRequest
 from svc_core.runtime.surroundings import Surroundings
 
@@ -52,15 +57,15 @@ class LeafIssuing:
         if issuer is None:
             raise NotFoundError(f"issuer {issuer_name!r} is not trusted")
         now = self._clock.now()
-        ttl = min(self._profile.leaf_ttl, issuer.not_after - now - timedelta(seconds=1))
+        left = issuer.not_after - now - timedelta(seconds=1)
+        ttl = min(self._profile.leaf_ttl, left)
         if ttl < _LEAST_TTL:
             raise NotFoundError(f"issuer {issuer_name!r} is too near its end")
         _check_chain(_trust(spec, desired), desired.anchor_pem, now)
         key = certificates.new_leaf_key(self._entropy)
         csr = certificates.certificate_request(key, uris=spec.uris, dns=spec.dns, ips=spec.ips)
-        leaf = await self._issuer.sign_leaf(
-            LeafRequest(spec.mount, issuer_name, spec.role, csr, ttl)
-        )
+        request = LeafRequest(spec.mount, issuer_name, spec.role, csr, ttl)
+        leaf = await self._signed(request, left)
         return TlsMaterial(
             chain_pem=leaf.strip() + "\n" + _issuer_pem(spec, issuer),
             key_pem=key,
@@ -71,6 +76,16 @@ class LeafIssuing:
             issued_at=now,
             root_pem=desired.anchor_pem,
         )
+
+    async def _signed(self, request: LeafRequest, left: timedelta) -> str:
+        """Have it signed; for less time if OpenBao, whose clock may be ahead, has to refuse it."""
+        try:
+            return await self._issuer.sign_leaf(request)
+        except RequestRefusedError:
+            shorter = left - self._profile.skew
+            if not _LEAST_TTL <= shorter < request.ttl:
+                raise
+        return await self._issuer.sign_leaf(replace(request, ttl=shorter))
 
 
 def retrusted(material: TlsMaterial, spec: LeafSpec, desired: DesiredState) -> TlsMaterial:

@@ -71,7 +71,7 @@ class OpenedMessage:
     key_epoch: int
     payload: bytes = field(repr=False)
     valid_until: datetime
-    """From then on the message would be refused as expired: how long to remember its id."""
+    """How long to remember its id: from then on no clock within the tolerated skew accepts it."""
 
 
 class SecureChannel:
@@ -263,7 +263,8 @@ class SecureChannel:
             sent_at=message.sent_at,
             key_epoch=message.key_epoch,
             payload=payload,
-            valid_until=keys.not_after,
+            # With the skew, as keys are kept: this clock may be fast, and set back.
+            valid_until=keys.not_after + self._skew,
         )
 
     async def _sealing_keys(self, topic: Subject, now: datetime) -> SealingKeys:

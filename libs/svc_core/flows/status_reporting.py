@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -22,6 +23,8 @@ from svc_core.wire.documents import SignedDocument
 log = structlog.get_logger()
 
 _STORED_WITHIN_S: Final = 1.0
+_AGAIN_S: Final = 2.0
+_NEXT: Final = timedelta(microseconds=1)
 
 Observe = Callable[[], InstanceStatus]
 """Return the status as of now."""
@@ -55,19 +58,36 @@ class StatusReporter:
         self._changed = changed
         self._bus = bus
         self._heartbeat_s = around.profile.heartbeat.total_seconds()
+        self._skew = around.profile.skew
+        self._again_s = min(self._heartbeat_s, _AGAIN_S)
         self._health = around.health
         self._sent = 0
+        self._said_at: datetime | None = None
 
     async def run(self) -> None:
         """Report for ever."""
         key = status_key(self._reporter.service, self._reporter.instance)
         while True:
-            body = await asyncio.to_thread(status_wire.encode, self._observe())
+            body = await asyncio.to_thread(status_wire.encode, self._observed())
             document = await self._reporter.author.sign(body, context=contexts.INSTANCE_STATUS)
             self._sent += 1
-            if await self._is_stored(key, document):
+            is_stored = await self._is_stored(key, document)
+            if is_stored:
                 self._health.beat(self.name)
-            await self._changed.wait(self._heartbeat_s)
+            # Two in a row tell a server that is cut off from its peers, long before a heartbeat.
+            await self._changed.wait(self._heartbeat_s if is_stored else self._again_s)
+
+    def _observed(self) -> InstanceStatus:
+        """Return the status of now, later than the one before also if the clock was set back.
+
+        Whoever reads them takes the latest. A clock that was further ahead than any may be is
+        not believed afterwards: what it said counts nowhere.
+        """
+        status, before = self._observe(), self._said_at
+        if before is not None and timedelta(0) <= before - status.sent_at <= self._skew:
+            status = replace(status, sent_at=before + _NEXT)
+        self._said_at = status.sent_at
+        return status
 
     async def _is_stored(self, key: str, document: SignedDocument) -> bool:
         """Say the status and return whether it was stored; it is heard live in any case.

@@ -30,6 +30,7 @@ from svc_core.flows.secure_channel import SecureChannel
 from svc_core.flows.statements import Author, Statements
 from svc_core.kit.own_loops import key_epoch
 from svc_core.kit.service_kit import S, ServiceKit, client_spec, nats_connection, tls_identity
+from svc_core.runtime.connection_metrics import export_connection
 from svc_core.runtime.health import Health
 from svc_core.runtime.logs import configure_logging
 from svc_core.runtime.metrics import (
@@ -157,3 +158,4 @@ def _export(kit: ServiceKit[Any], leaf: TlsIdentity) -> None:
     )
     export_tls(kit.metrics, kit.leaves)
     export_publishing(kit.metrics, kit.connection.publishing)
+    export_connection(kit.metrics, kit.connection)

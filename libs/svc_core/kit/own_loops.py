@@ -136,6 +136,7 @@ def _observer(kit: ServiceKit[Any]) -> Observe:
 
 def _reporter(kit: ServiceKit[Any], observe: Observe) -> StatusReporter:
     reporter = Reporter(kit.service, kit.instance, observe().boot_id, kit.author)
+    kit.connection.on_silence = kit.follower.acknowledged.set
     return StatusReporter(reporter, observe, kit.follower.acknowledged, kit.bus, kit.around)
 
 

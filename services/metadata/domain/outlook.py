@@ -13,6 +13,8 @@ from services.metadata.domain.ca_rotation import SilencePolicy
 from services.metadata.domain.fleet import Fleet
 from services.metadata.domain.issuers import Issuer, IssuerState
 from services.metadata.domain.journal import Journal
+from services.metadata.domain.root_forecast import forecast_roots
+from services.metadata.domain.root_rotation import order_refusal
 from services.metadata.domain.rotation_forecast import Foreseen, forecast
 from svc_core.domain.profiles import RotationProfile
 
@@ -35,13 +37,19 @@ def prospects(sight: Sight, profile: RotationProfile, policy: SilencePolicy) -> 
     """Return what is foreseen; takes tens of milliseconds, so not for an event loop.
 
     ``foreseen`` is what happens by itself, ``if_ordered`` what ``rotate ca`` would bring forward;
-    both take everybody to follow at once.
+    ``roots_foreseen`` and ``if_root_ordered`` say the same of the change of root that is under way,
+    or else of the next one, and of ``rotate root``. All take everybody to follow at once.
     """
     journal, fleet, now = sight.journal, sight.fleet, sight.now
     ordered = forecast(journal.hurried(), fleet, now, profile, policy) if journal.active else ()
+    refusal = order_refusal(journal)
+    other = journal if refusal else journal.with_roots(journal.roots.ordered())
     return {
         "foreseen": _told(forecast(journal, fleet, now, profile, policy)),
         "if_ordered": _told(ordered),
+        "roots_foreseen": _told(forecast_roots(journal, fleet, now, profile, policy)),
+        "if_root_ordered": _told(forecast_roots(other, fleet, now, profile, policy)),
+        "root_order_refused": refusal,
     }
 
 
@@ -59,6 +67,7 @@ def situation(sight: Sight, profile: RotationProfile, policy: SilencePolicy) -> 
         "when_silent": policy.value,
         "issuers": [_issuer(i) for i in journal.issuers],
         "setback": _setback(journal),
+        "trust_mode": journal.trust_mode.value,
         "roots": [{"name": r.name, "state": r.state.value} for r in journal.roots.known],
         "fenced": list(journal.fenced),
         "consumers": [

@@ -76,6 +76,35 @@ def room_for_another(journal: Journal) -> bool:
     return len(journal.roots.trusted) < MOST_ROOTS
 
 
+def order_refusal(journal: Journal) -> str:
+    """Return why another root cannot be ordered now; empty when it can."""
+    if journal.roots.successor is not None or journal.roots.is_ordered:
+        return "another root is being made or trusted already"
+    if not room_for_another(journal):
+        names = ", ".join(root.name for root in journal.roots.trusted)
+        return f"as many roots are trusted as may be: {names}"
+    return ""
+
+
+def succession_due(signing: Root, profile: RotationProfile) -> datetime:
+    """Return when another root is made without an order, because of age or of the end."""
+    is_old = signing.since + profile.root_period
+    # Two periods to make the next one before this one is too near its end to sign.
+    is_ending = _last_use(signing, profile, periods=2)
+    return is_old if is_ending is None else min(is_old, is_ending)
+
+
+def next_root_deadline(
+    journal: Journal, now: datetime, profile: RotationProfile
+) -> datetime | None:
+    """Return when the plan can next change by the passing of time alone, None if it cannot."""
+    signing = journal.roots.signing
+    if signing is None:
+        return None
+    moments = (succession_due(signing, profile), _last_use(signing, profile, periods=0))
+    return min((moment for moment in moments if moment is not None and moment > now), default=None)
+
+
 def _succeed(
     journal: Journal, fleet: Fleet, now: datetime, profile: RotationProfile
 ) -> RootStep | Hold | None:
@@ -95,10 +124,7 @@ def _succeed(
 
 
 def _is_due(journal: Journal, signing: Root, now: datetime, profile: RotationProfile) -> bool:
-    is_old = now - signing.since >= profile.root_period
-    # Two periods to make the next one before this one is too near its end to sign.
-    is_ending = _remaining_is_short(signing, now, profile, periods=2)
-    return journal.roots.is_ordered or is_old or is_ending
+    return journal.roots.is_ordered or now >= succession_due(signing, profile)
 
 
 def _may_wait(
@@ -110,21 +136,16 @@ def _may_wait(
     asking harms nobody; not going on would leave only issuers that end early.
     """
     active = journal.active
-    return (
-        journal.trust_mode is TrustMode.CHAIN
-        and active is not None
-        and not active.is_expired(now)
-        and signing is not None
-        and not _remaining_is_short(signing, now, profile, periods=0)
-    )
+    if active is None or active.is_expired(now) or signing is None:
+        return False
+    end = _last_use(signing, profile, periods=0)
+    return journal.trust_mode is TrustMode.CHAIN and (end is None or now < end)
 
 
-def _remaining_is_short(
-    root: Root, now: datetime, profile: RotationProfile, *, periods: int
-) -> bool:
-    """Say whether an intermediate that is made ``periods`` from now would end before its time."""
+def _last_use(root: Root, profile: RotationProfile, *, periods: int) -> datetime | None:
+    """Return from when on an intermediate made ``periods`` later would end before its time."""
     needed = profile.ca.validity + profile.ca.lead + periods * profile.ca.period
-    return root.not_after is not None and root.not_after - now < needed
+    return None if root.not_after is None else root.not_after - needed
 
 
 def _retire(

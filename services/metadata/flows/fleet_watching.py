@@ -3,10 +3,15 @@
 What JetStream keeps is read at every look. What instances say is also heard as they say it: while a
 frozen server leads the stream, or is asked for a copy of it, that is all there is for seconds, and
 a server that fails must be known by then.
+
+Clocks may be apart by the tolerated skew. So who is live is judged by when something new of it was
+seen, on this process's clock that never steps; the time a status says only bounds that. For a
+process that has just started this counts the dead as live for as long as any silence is borne.
 """
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -39,6 +44,15 @@ _REMEMBERED: Final = 3
 """Verified statuses of one instance: of what is heard, and of what replicas still have."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The newest status of one instance."""
+
+    status: InstanceStatus
+    at: float
+    """When it was first seen, in seconds of the monotonic clock."""
+
+
 class FleetWatch:
     """Observes who is live and what each has acknowledged."""
 
@@ -49,7 +63,7 @@ class FleetWatch:
         self._verified: dict[str, deque[tuple[bytes, InstanceStatus]]] = {}
         self._refused: set[str] = set()
         self._heard: deque[bytes] = deque(maxlen=_MOST_HEARD)
-        self._newest: dict[str, InstanceStatus] = {}
+        self._newest: dict[str, _Seen] = {}
 
     def hear(self, payload: bytes) -> None:
         """Take what an instance has just said into account at the next look."""
@@ -70,8 +84,7 @@ class FleetWatch:
 
     def heard(self) -> Fleet:
         """Return the live instances that are known; there may be others."""
-        self._newest = {k: s for k, s in self._newest.items() if self._is_live(s)}
-        return Fleet(list(self._newest.values()))
+        return Fleet([seen.status for seen in self._newest.values() if self._is_live(seen)])
 
     async def _listen_in(self) -> None:
         while self._heard:
@@ -88,16 +101,36 @@ class FleetWatch:
     async def _consider(self, message: StoredMessage) -> None:
         status = await self._status(message)
         known = self._newest.get(message.subject)
-        if status is not None and (known is None or status.sent_at >= known.sent_at):
-            self._newest[message.subject] = status
+        if status is not None and (known is None or self._is_newer(status, known)):
+            seen = _Seen(status, self._around.clock.monotonic())
+            self._newest[message.subject] = seen
 
-    def _is_live(self, status: InstanceStatus) -> bool:
-        now, profile = self._around.clock.now(), self._around.profile
+    def _is_newer(self, status: InstanceStatus, known: _Seen) -> bool:
+        """Say whether ``status`` replaces what is known of its instance.
+
+        Also an earlier one does, once that one does not count any more: what is new may come from
+        a process whose clock was set back before it started.
+        """
+        is_later = status.sent_at > known.status.sent_at
+        return is_later or (status != known.status and not self._is_live(known))
+
+    def _is_live(self, seen: _Seen) -> bool:
+        clock, profile, status = self._around.clock, self._around.profile, seen.status
+        is_silent = clock.monotonic() - seen.at > profile.liveness.total_seconds()
         # A clock far ahead would keep an instance alive long after its death.
-        is_possible = status.sent_at - now <= profile.skew
+        is_possible = status.sent_at - clock.now() <= profile.skew
         # What it said before it was revoked is remembered, and does not count either.
         is_refused = self._instances.is_refused(status.service, status.instance)
-        return is_possible and not is_refused and status.is_live(now, within=profile.liveness)
+        return is_possible and not (is_silent or is_refused or self._is_old(status))
+
+    def _is_old(self, status: InstanceStatus) -> bool:
+        """Say whether it is of long ago by any clock within the tolerated skew.
+
+        When it was first seen says nothing of what was there before this process.
+        """
+        profile = self._around.profile
+        within = profile.liveness + profile.skew
+        return not status.is_live(self._around.clock.now(), within=within)
 
     async def _status(self, message: StoredMessage) -> InstanceStatus | None:
         remembered = self._verified.get(message.subject, ())

@@ -19,6 +19,7 @@ from services.metadata.domain.root_rotation import RootStep, plan_roots
 from services.metadata.domain.roots import FIRST_ROOT
 from services.metadata.domain.rotation_steps import Hold
 from services.metadata.flows.journal_keeping import JournalKeeper
+from services.metadata.flows.rotation_metrics import IssuanceMetrics
 from services.metadata.ports import MintedRoot, RootMint
 from svc_core.domain.desired import TrustMode
 from svc_core.errors import AccessDeniedError, NotFoundError, RequestRefusedError
@@ -34,12 +35,18 @@ class RootKeeper:
     """Takes the steps that `plan_roots` asks for."""
 
     def __init__(
-        self, keeper: JournalKeeper, mint: RootMint, mode: TrustMode, around: Surroundings
+        self,
+        keeper: JournalKeeper,
+        mint: RootMint,
+        mode: TrustMode,
+        around: Surroundings,
+        metrics: IssuanceMetrics,
     ) -> None:
         self._keeper = keeper
         self._mint = mint
         self._mode = mode
         self._around = around
+        self._metrics = metrics
         self._failure = ""
         self._again_at_s = 0.0
         self.held = ""
@@ -97,6 +104,7 @@ class RootKeeper:
         return True
 
     def _note_failure(self, reason: str) -> None:
+        self._metrics.root_refused.inc()
         if reason != self._failure:
             log.error("root.refused", reason=reason)
         self._failure = self.held = reason

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from services.metadata.domain.audit import Note
 from services.metadata.domain.journal import Journal
-from services.metadata.domain.root_rotation import room_for_another
+from services.metadata.domain.root_rotation import order_refusal
 from services.metadata.flows.ca_rotation import CaRotator
 from services.metadata.flows.commands import CarryOut, Outcome, Progress
 from svc_core.domain.operator_command import ROTATE_ROOT, CommandRefusedError, OperatorCommand
@@ -38,11 +38,8 @@ class RootOrders:
             former.extend([roots.signing.name] if roots.signing is not None else [])
             if journal.last_order == command.id:
                 return journal, note
-            if roots.successor is not None or roots.is_ordered:
-                raise CommandRefusedError("another root is being made or trusted already")
-            if not room_for_another(journal):
-                names = ", ".join(root.name for root in roots.trusted)
-                raise CommandRefusedError(f"as many roots are trusted as may be: {names}")
+            if refusal := order_refusal(journal):
+                raise CommandRefusedError(refusal)
             return journal.with_roots(roots.ordered()).ordered(command.id), note
 
         await self._rotator.order(change)

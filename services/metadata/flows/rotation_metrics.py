@@ -12,6 +12,7 @@ CURRENT_EPOCH: Final = "ca_rotation_current_epoch"
 LAST_SUCCESS: Final = "ca_rotation_last_success_timestamp"
 END_TO_END: Final = "st_rotation_end_to_end_seconds"
 HELD: Final = "st_rotation_held"
+ROOT_REFUSED: Final = "st_root_steps_refused_total"
 
 _BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
@@ -35,5 +36,8 @@ class IssuanceMetrics:
         self.current_epoch = Gauge(CURRENT_EPOCH, "Epoch of the active issuer.", registry=registry)
         self.last_success = Gauge(
             LAST_SUCCESS, "Unix time of the last completed rotation.", registry=registry
+        )
+        self.root_refused = Counter(
+            ROOT_REFUSED, "Steps about roots that OpenBao refused.", registry=registry
         )
         self.held = Gauge(HELD, "1 while a step has to wait for somebody.", registry=registry)

@@ -14,7 +14,7 @@ import structlog
 
 from services.metadata.domain import rotation_steps as steps
 from services.metadata.domain.audit import Note
-from services.metadata.domain.issuers import IssuerState
+from services.metadata.domain.issuers import Issuer, IssuerState
 from services.metadata.domain.journal import Journal
 from services.metadata.domain.rotation_steps import Step
 from services.metadata.flows.acl_following import AclSource
@@ -68,6 +68,8 @@ class StepTaker:
         self._around = around
         self._metrics = metrics
         self._trust_took: dict[str, float] = {}
+        self._moved_at: dict[str, float] = {}
+        """When issuers came into the state they are in, by the monotonic clock."""
         self._takers: Mapping[type[Step], Callable[[Any], Awaitable[None]]] = {
             steps.Plan: self._plan,
             steps.Mint: self._mint_issuer,
@@ -105,7 +107,7 @@ class StepTaker:
     async def _mint_issuer(self, step: steps.Mint) -> None:
         began = self._around.clock.monotonic()
         minted = await self._mint.mint(step.name, self._keeper.journal.issuer(step.name).root)
-        now = self._around.clock.now()
+        now, made_at = self._around.clock.now(), self._around.clock.monotonic()
         journal = self._keeper.journal.staged(
             step.name,
             pem=minted.pem,
@@ -121,13 +123,14 @@ class StepTaker:
             not_after=minted.not_after.isoformat(),
             root=journal.issuer(step.name).root,
         )
+        self._moved_at[step.name] = made_at
         elapsed = self._around.clock.monotonic() - began
         self._metrics.generation.observe(elapsed)
         log.info("issuer.staged", issuer=step.name, elapsed_ms=round(elapsed * 1000, 1))
 
     async def _mark_trusted(self, step: steps.MarkTrusted) -> None:
         journal, now = self._keeper.journal, self._around.clock.now()
-        took = (now - journal.issuer(step.name).since).total_seconds()
+        took = self._took(journal.issuer(step.name))
         moved = journal.moved(step.name, IssuerState.TRUSTED, now=now)
         await self._write(moved, "issuer.trusted", step.name)
         self._trust_took[step.name] = took
@@ -141,7 +144,8 @@ class StepTaker:
             failures = await self._proof.prove(state, step.name)
             if failures:
                 return f"canary of {step.name} refused: {'; '.join(failures)}"
-        activated = journal.activated(step.name, now=self._around.clock.now(), cut=step.cut)
+        now, begun_at = self._around.clock.now(), self._around.clock.monotonic()
+        activated = journal.activated(step.name, now=now, cut=step.cut)
         former = journal.active.name if journal.active is not None else ""
         await self._write(
             activated,
@@ -152,6 +156,7 @@ class StepTaker:
             former=former,
             **({"cut": ", ".join(sorted({c.service for c in step.cut}))} if step.cut else {}),
         )
+        self._moved_at[step.name] = begun_at
         self._metrics.current_epoch.set(journal.issuer(step.name).epoch)
         log.info("issuer.activated", issuer=step.name, proven=step.proven, cut=len(step.cut))
         return ""
@@ -204,8 +209,7 @@ class StepTaker:
         active, now = journal.active, self._around.clock.now()
         if active is None:
             return
-        drained_took = (now - active.since).total_seconds()
-        elapsed = drained_took + self._trust_took.pop(active.name, 0.0)
+        elapsed = self._took(active) + self._trust_took.pop(active.name, 0.0)
         self._metrics.success.inc()
         self._metrics.end_to_end.observe(elapsed)
         self._metrics.last_success.set(now.timestamp())
@@ -217,6 +221,13 @@ class StepTaker:
             completed_at=now.isoformat(),
             elapsed_ms=round(elapsed * 1000, 1),
         )
+
+    def _took(self, issuer: Issuer) -> float:
+        """Return for how many seconds ``issuer`` has been in its state; the wall clock may step."""
+        moved_at = self._moved_at.pop(issuer.name, None)
+        if moved_at is not None:
+            return self._around.clock.monotonic() - moved_at
+        return max((self._around.clock.now() - issuer.since).total_seconds(), 0.0)
 
     async def _kick(self, step: steps.Kick) -> None:
         journal = self._keeper.journal.with_kicked(step.name)

@@ -25,13 +25,13 @@ from devstack.registry import Registry
 from svc_core.adapters.files import publish_directory, write_private
 from svc_core.adapters.system_clock import SystemClock
 from svc_core.config import NatsSettings
-from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA
+from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA, WATCHER_SYS
 from svc_core.domain.nats_accounts import render_accounts
 from svc_core.domain.tls import TlsMaterial
 from tests.integration.bare_stack import DEPLOYMENT, GRANTS, RunningCluster
 from tests.integration.svc_core.fault_proxy import FaultProxy, open_fault_proxy
 
-USERS: Final = (METADATA, GATEKEEPER, AUTHCONTROLLER)
+USERS: Final = (METADATA, GATEKEEPER, AUTHCONTROLLER, WATCHER_SYS)
 _WITHIN: Final = timedelta(seconds=20)
 _JOINED: Final = "Route connection created"
 _ADVERTISED: Final = "no_advertise: true\n"

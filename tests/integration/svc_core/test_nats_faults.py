@@ -9,15 +9,17 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from itertools import count, product
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from services.watcher.adapters.system_account import NatsSystemAccount
 from svc_core.adapters.nats_connection import NatsConnection
-from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA
+from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA, WATCHER_SYS
+from svc_core.domain.stranding import Stranding
 from svc_core.domain.subjects import AUTH_STREAM
 from svc_core.errors import BusError
 from tests.chaos.selection import selected
@@ -32,12 +34,14 @@ from tests.integration.svc_core.ledger import (
     swapping,
     traffic,
 )
-from tests.integration.svc_core.traffic import report
+from tests.integration.svc_core.traffic import BINDING, report
 
 DELAY_S: Final = 0.2
 LASTS_S: Final = 5.0
 """Longer than a link may stay silent before it is given up."""
 RESET_EVERY_S: Final = 0.7
+MOVES_WITHIN_S: Final = 60.0
+"""An election, should the third node have led the stream, and the pause before the next try."""
 DRAWN: Final = 4
 
 
@@ -132,6 +136,31 @@ async def scene(faulty: FaultyCluster) -> AsyncIterator[Scene]:
 _runs = count()
 
 
+@asynccontextmanager
+async def connected_to_the_third(
+    cluster: FaultyCluster, account: str
+) -> AsyncIterator[NatsConnection]:
+    """Yield a connection that could have gone to any node and is on the third."""
+    others = cluster.clients[:-1]
+    for proxy in others:
+        proxy.sever()
+    async with connected(cluster, account, settings=cluster.through_proxies) as connection:
+        for proxy in others:
+            proxy.restore()
+        yield connection
+
+
+@asynccontextmanager
+async def consumed(ledger: Ledger, bus: NatsConnection) -> AsyncIterator[None]:
+    """Take what is delivered meanwhile."""
+    async with asyncio.TaskGroup() as group:
+        consumer = group.create_task(bus.consume(BINDING, ledger.handle, ledger.refuse))
+        try:
+            yield
+        finally:
+            consumer.cancel()
+
+
 async def befall(scene: Scene, fault: str) -> None:
     """Have ``fault`` last, and end it."""
     loop = asyncio.get_running_loop()
@@ -163,6 +192,55 @@ async def without(metadata: NatsConnection) -> set[str]:
         replicas = json.loads(raw).get("cluster", {}).get("replicas", [])
         return {r["name"] for r in replicas if r.get("offline") or not r.get("current")}
     return set()
+
+
+async def test_watcher_hears_the_majority_although_its_server_does_not(
+    faulty: FaultyCluster,
+) -> None:
+    names = {node.name for node in faulty.endpoints.nats}
+    async with connected_to_the_third(faulty, WATCHER_SYS) as connection:
+        system = NatsSystemAccount(connection, len(names))
+        heard: set[str] = set()
+        try:
+            async with asyncio.timeout(RECOVERS_WITHIN_S):
+                while heard != names:
+                    heard = set(await system.fetch_facts())
+                isolation(faulty)
+                while faulty.endpoints.nats[-1].name in heard:
+                    heard = set(await system.fetch_facts())
+        finally:
+            faulty.restore()
+
+    assert len(heard) == len(names) - 1
+    assert connection.moves == {Stranding.ALONE: 1}
+
+
+@pytest.mark.timeout(90)
+async def test_who_is_on_a_server_without_peers_moves_to_one_with_a_majority(
+    faulty: FaultyCluster,
+) -> None:
+    ledger = Ledger(f"stranded{os.getpid()}")
+    async with (
+        connected_to_the_third(faulty, GATEKEEPER) as gatekeeper,
+        connected(faulty, AUTHCONTROLLER, settings=faulty.around_the_third) as authcontroller,
+        consumed(ledger, authcontroller),
+    ):
+        try:
+            await ledger.publish_one(gatekeeper)
+            isolation(faulty)
+            async with asyncio.timeout(MOVES_WITHIN_S):
+                while not gatekeeper.moves:
+                    await ledger.publish_one(gatekeeper)
+            moved_to = gatekeeper.current_link
+            await ledger.publish_one(gatekeeper)
+        finally:
+            faulty.restore()
+        await ledger.until(lambda: not ledger.lost, what="everything acknowledged")
+
+    assert moved_to is not None
+    assert moved_to.url != faulty.through_proxies.servers[-1]
+    assert (gatekeeper.moves.total(), gatekeeper.losses) == (1, 0)
+    assert (ledger.doubled, ledger.refused, ledger.failed) == (set(), [], {})
 
 
 @pytest.mark.chaos

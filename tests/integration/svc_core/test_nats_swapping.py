@@ -10,6 +10,7 @@ import pytest
 
 from svc_core.adapters.nats_connection import NatsConnection, NatsUser
 from svc_core.adapters.nats_link import LinkCredentials, _abort
+from svc_core.config import NatsSettings
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER
 from svc_core.domain.subjects import AUTH_REQUEST, CA_CERT, CA_STREAM
 from svc_core.errors import BusError, SvcError, UnacknowledgedError
@@ -39,8 +40,17 @@ class Leaf:
         return credentials_of(self.material)
 
 
+def around_the_first(cluster: RunningCluster) -> NatsSettings:
+    """Return settings of somebody who never meets the first node."""
+    return cluster.settings.model_copy(update={"servers": cluster.settings.servers[1:]})
+
+
 def has_lost(connection: NatsConnection, times: int) -> bool:
     return connection.losses >= times
+
+
+def is_back(connection: NatsConnection) -> bool:
+    return connection.is_connected
 
 
 async def settled(condition: Callable[[], bool], *, within_s: float) -> None:
@@ -111,6 +121,36 @@ async def test_a_new_connection_that_fails_leaves_the_old_one_working(
     assert (traffic.lost, traffic.doubled) == (set(), [])
 
 
+async def test_a_swap_goes_elsewhere_when_its_server_does_not_even_shake_hands(
+    declared: RunningCluster,
+) -> None:
+    traffic = Traffic(f"frozen{os.getpid()}")
+    async with (
+        wired(declared) as (wire, near),
+        connected(declared, AUTHCONTROLLER, settings=around_the_first(declared)) as authcontroller,
+        traffic.consumed(authcontroller),
+    ):
+        patient = near.model_copy(
+            update={
+                "servers": (*near.servers, declared.settings.servers[1]),
+                "connect_timeout": timedelta(seconds=60),
+            }
+        )
+        async with connected(declared, GATEKEEPER, settings=patient, entropy=bytes) as gatekeeper:
+            former = gatekeeper.current_link
+            assert former is not None
+            assert former.url == near.servers[0]
+            wire.freeze()
+            async with asyncio.timeout(20):
+                await gatekeeper.swap()
+                await traffic.publish(gatekeeper, 20, rate=RATE)
+            await traffic.wait_for(20, within_s=5)
+            wire.thaw()
+
+        assert gatekeeper.swaps == 1
+        await settled(lambda: wire.is_idle, within_s=5)
+
+
 async def test_a_link_that_is_cut_is_replaced_and_nothing_acknowledged_is_lost(
     declared: RunningCluster,
 ) -> None:
@@ -126,8 +166,10 @@ async def test_a_link_that_is_cut_is_replaced_and_nothing_acknowledged_is_lost(
         for cut in range(1, 4):
             await asyncio.sleep(0.3)
             wire.cut()
-            await settled(partial(has_lost, gatekeeper, cut), within_s=2)
-            await settled(lambda: gatekeeper.is_connected, within_s=2)
+            for end in (gatekeeper, authcontroller):
+                await settled(partial(has_lost, end, cut), within_s=5)
+            for end in (gatekeeper, authcontroller):
+                await settled(partial(is_back, end), within_s=5)
         await publishing
         # What was on its way to a consumer whose link died comes again after the ack wait.
         await traffic.wait_for(1000, within_s=14)

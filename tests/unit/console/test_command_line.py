@@ -22,6 +22,7 @@ COMMANDS = (
     "taint",
     "rollback",
     "doctor",
+    "soak",
 )
 
 
@@ -77,7 +78,7 @@ def test_a_profile_that_does_not_exist_is_one_line_and_code_2(tmp_path: Path) ->
     assert answer.returncode == 2
     assert answer.stdout == ""
     assert answer.stderr == (
-        "error: there is no profile 'nonsense': use one of demo, production, testing.\n"
+        "error: there is no profile 'nonsense': use one of demo, production, soak, testing.\n"
     )
 
 

@@ -2,16 +2,21 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
-from console.outlook import parties_table, phase_lines, steps_table
+from console import plan_commands
+from console.outlook import Asked, parties_table, phase_lines, plan_parts, steps_table
 from services.metadata.domain.ca_rotation import SilencePolicy
 from services.metadata.domain.fleet import Fleet
 from services.metadata.domain.issuers import IssuerState
 from services.metadata.domain.journal import Journal, Setback
 from services.metadata.domain.outlook import Sight, phase_of, prospects, situation
+from services.metadata.domain.roots import Root, Roots, RootState
 from svc_core.domain.status import ServerStatus
 from tests.builders import DEMO
 from tests.unit.metadata.journals import (
@@ -27,6 +32,9 @@ from tests.unit.metadata.journals import (
 
 S = IssuerState
 resting = replace(make_journal(make_issuer(S.ACTIVE)), attempts=1)
+SIGNING = Root("root", RootState.SIGNING, at(0), 1, "root\n", "key", at(1200))
+STAGED = Root("root-2", RootState.STAGED, at(0), 1, "root-2\n", "key", at(1200))
+rooted = replace(resting, roots=Roots((SIGNING,), made=1))
 
 
 def document(
@@ -110,3 +118,65 @@ def test_of_an_authority_that_has_made_nothing_there_is_nothing_to_say_but_that(
 
     assert told["if_ordered"] == []
     assert "making the first issuer" in shown(*phase_lines(told, at(5)))
+
+
+def test_the_next_change_of_root_is_shown_to_its_end() -> None:
+    told = document(rooted, make_fleet(1))
+
+    lines, text = shown(*phase_lines(told, at(5))), shown(*plan_parts(told, Asked.NEXT, at(5)))
+
+    assert "root that signs: root; next: PlanRoot root-2 in 295.0 s" in lines
+    assert text.index("MarkDrained") < text.index("the root, to the end of the former one")
+    after = text[text.index("the root, to") :]
+    steps = ["PlanRoot", "MakeRoot", "UseRoot", "Mint", "RetireRoot", "RemoveRoot"]
+    assert [after.index(step) for step in steps] == sorted(after.index(step) for step in steps)
+    assert "Activate" not in after
+    assert (told["trust_mode"], told["root_order_refused"]) == ("intermediates", "")
+
+
+def test_what_an_order_for_a_root_would_do_is_shown_and_whether_it_would_be_refused() -> None:
+    told = document(rooted, make_fleet(1))
+    under_way = document(replace(rooted, roots=Roots((SIGNING, STAGED), made=2)), make_fleet(1))
+
+    text = shown(*plan_parts(told, Asked.ROOT, at(5)))
+    refused = shown(*plan_parts(under_way, Asked.ROOT, at(5)))
+
+    first = next(line for line in text.splitlines() if "PlanRoot" in line)
+    assert [cell.strip() for cell in first.split("│")[1:4]] == ["0.0 s", "PlanRoot", "root-2"]
+    assert "Activate" not in text
+    assert "it would be refused: another root is being made or trusted already" in refused
+    assert "UseRoot" in refused
+    assert "PlanRoot" not in refused
+
+
+def test_an_outlook_of_before_roots_were_planned_ahead_is_shown_as_far_as_it_goes() -> None:
+    told = document(rooted, make_fleet(1))
+    former = {key: told[key] for key in told if "root_" not in key and key != "roots_foreseen"}
+
+    assert "root that signs: root\n" in shown(*phase_lines(former, at(5)))
+    assert "Activate" in shown(*plan_parts(former, Asked.NEXT, at(5)))
+    assert "Activate" not in shown(*plan_parts(former, Asked.ROOT, at(5)))
+
+
+def test_the_time_to_a_step_is_told_as_exactly_as_it_matters() -> None:
+    def told(seconds: float) -> str:
+        step = {"at": at(seconds).isoformat(), "step": "", "subject": "", "effect": ""}
+        return shown(steps_table([step], at(0))).splitlines()[3].split("│")[1].strip()
+
+    assert [told(s) for s in (-1, 12.34, 599, 600, 7_200, 172_800, 7_776_000)] == [
+        "0.0 s",
+        "12.3 s",
+        "599.0 s",
+        "10.0 min",
+        "2.0 h",
+        "2.0 d",
+        "90.0 d",
+    ]
+
+
+@pytest.mark.parametrize("command", [[], ["ca"], ["root"]], ids=["plan", "plan ca", "plan root"])
+def test_without_a_stack_nobody_is_asked(command: list[str], tmp_path: Path) -> None:
+    answer = CliRunner().invoke(plan_commands.app, [*command, "--var", str(tmp_path)])
+
+    assert answer.exit_code == 2
+    assert "no stack runs in" in answer.output

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from console.run_records import Journals, read_rotations
+from console.run_records import Journals, read_end_to_end_ms, read_rotations
 from devstack.layout import Layout
 from svc_core.adapters.journal import open_journal
 from svc_core.domain.journal_records import JournalRecord, RecordKind, unix_ns
@@ -44,6 +44,20 @@ def test_rotations_and_swaps_are_found_among_everything_else(tmp_path: Path) -> 
         SwapWindow("gatekeeper", NOW, NOW + timedelta(1)),
         SwapWindow("watcher", NOW, NOW),
     }
+
+
+def test_how_long_each_rotation_took(tmp_path: Path) -> None:
+    layout = Layout.at(tmp_path)
+    write_log(
+        layout,
+        "metadata",
+        {"event": "ca.rotated", "epoch": 7, "elapsed_ms": 812.5},
+        {"event": "ca.rotated", "epoch": 8, "elapsed_ms": "long"},
+        {"event": "issuer.trusted", "epoch": 9, "elapsed_ms": 3.0},
+        {"event": "ca.rotated", "epoch": 10, "elapsed_ms": 900},
+    )
+
+    assert read_end_to_end_ms(layout) == {7: 812.5, 10: 900.0}
 
 
 def test_a_stack_without_logs_has_no_rotations(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 
 from services.metadata.domain import journal_codec
+from services.metadata.domain.ca_rotation import SilencePolicy
 from services.metadata.domain.issuers import IssuerState
 from services.metadata.domain.journal import Journal
 from services.metadata.domain.lease import LeaseTimes
@@ -198,6 +199,7 @@ class World:
         store: SecretStore | None = None,
         mint: IssuerMint | None = None,
         term: Term | None = None,
+        when_silent: SilencePolicy = SilencePolicy.QUORUM,
     ) -> Authority:
         """Return a new process of the authority, with its own view of store and mint if given.
 
@@ -220,8 +222,8 @@ class World:
         audit = AuditLog(store, self.author, self.clock)
         keeper = JournalKeeper(store, holder, audit, self.clock, self.lease)
         metrics = IssuanceMetrics(registry)
-        roots = RootKeeper(keeper, self.roots, self.trust_mode, self.around)
-        tools = RotationTools(keeper, mint, fleet, announcer, proof, audit, roots)
+        roots = RootKeeper(keeper, self.roots, self.trust_mode, self.around, metrics)
+        tools = RotationTools(keeper, mint, fleet, announcer, proof, audit, roots, when_silent)
         ledgers = LedgerKeeper(store, term or (lambda: keeper.term))
         generations = KeyKeeper(store, self.wrap)
         keys = KeyIssuance(generations, ledgers, instances, self.acls, self.around)

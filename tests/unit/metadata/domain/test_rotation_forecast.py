@@ -9,8 +9,9 @@ from services.metadata.domain.ca_rotation import plan
 from services.metadata.domain.fleet import Fleet
 from services.metadata.domain.issuers import IssuerState
 from services.metadata.domain.journal import Journal, Setback
-from services.metadata.domain.rotation_forecast import _following, applied, forecast
+from services.metadata.domain.rotation_forecast import forecast
 from services.metadata.domain.rotation_steps import Hold
+from services.metadata.domain.steps_ahead import applied, followed
 from svc_core.domain.status import ServerStatus
 from tests.builders import DEMO
 from tests.unit.metadata.journals import (
@@ -96,7 +97,7 @@ def test_after_a_failure_the_pause_and_the_end_of_the_fence_are_foreseen() -> No
 def test_what_is_foreseen_is_what_the_plan_asks_for(journal: Journal) -> None:
     fleet = make_fleet(1)
     for foreseen in forecast(journal, fleet, at(5), DEMO):
-        step = plan(journal, _following(fleet, journal), foreseen.at, DEMO)
+        step = plan(journal, followed(fleet, journal), foreseen.at, DEMO)
 
         assert type(step).__name__ == foreseen.step
         assert step is not None

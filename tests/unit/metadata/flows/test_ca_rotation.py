@@ -349,4 +349,5 @@ def test_the_metrics_have_the_names_that_are_documented() -> None:
         "ca_rotation_attempts_total",
         "ca_rotation_attempts_success_total",
         "ca_rotation_attempts_failed_total",
+        rotation_metrics.ROOT_REFUSED,
     }

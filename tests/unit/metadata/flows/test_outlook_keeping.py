@@ -43,6 +43,11 @@ async def test_what_is_next_is_told_with_its_time() -> None:
         == DEMO.ca.starts(DEMO.ca.due(world.clock.now()).next()).isoformat()
     )
     assert last["if_ordered"][0]["subject"] == f"ca-{EPOCH}-2"
+    for steps in (last["roots_foreseen"], last["if_root_ordered"]):
+        named = [(f["step"], f["subject"]) for f in steps]
+        assert named[0] == ("PlanRoot", "root-2")
+        assert named[-1] == ("RemoveRoot", "root")
+    assert last["if_root_ordered"][0]["at"] < last["roots_foreseen"][0]["at"]
     assert {c["name"]: c["acknowledged"] for c in last["consumers"]} == {
         "gatekeeper/g1": True,
         "watcher/w1": True,

@@ -278,11 +278,15 @@ async def test_a_root_that_openbao_refuses_to_make_holds_no_issuer() -> None:
     refusals = [entry["reason"] for entry in logs if entry["event"] == "root.refused"]
     assert refusals == ["no such right"]
     assert (await world.states())[ca(1)] is IssuerState.ACTIVE
+    # Said once, counted whenever it is tried again: an alert ends when nothing is refused any more.
+    counted = authority.count(rotation_metrics.ROOT_REFUSED)
+    assert PERIOD_S / BEAT_S / 2 < counted <= PERIOD_S / BEAT_S + 2
 
     world.roots.failure = None
     await run_for(BEAT_S + 1, *authority.loops, *followers)
 
     assert (await states(world))["root-2"] is S.SIGNING
+    assert authority.count(rotation_metrics.ROOT_REFUSED) == counted
 
 
 async def test_without_openbao_it_goes_on_within_five_seconds_of_its_return() -> None:

@@ -15,6 +15,7 @@ def profile(ca_period: timedelta) -> RotationProfile:
     ("name", "keys", "ca"),
     [
         ("demo", timedelta(seconds=20), timedelta(seconds=30)),
+        ("soak", timedelta(seconds=20), timedelta(seconds=20)),
         ("testing", timedelta(minutes=15), timedelta(minutes=20)),
         ("production", timedelta(hours=3), timedelta(hours=6)),
     ],
@@ -79,6 +80,7 @@ def test_the_lifetimes_of_the_demo() -> None:
     ("name", "period"),
     [
         ("demo", timedelta(minutes=5)),
+        ("soak", timedelta(seconds=200)),
         ("testing", timedelta(days=1)),
         ("production", timedelta(days=90)),
     ],

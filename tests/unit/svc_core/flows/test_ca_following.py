@@ -26,7 +26,7 @@ from svc_core.runtime.metrics import (
 from svc_core.runtime.supervision import run_until
 from tests.authority import Authority, without_threads
 from tests.builders import DEMO, make_surroundings
-from tests.fakes.clock import LoopClock
+from tests.fakes.clock import LoopClock, SteppedClock
 from tests.fakes.memory_certificate_issuer import make_intermediate
 
 SPEC = LeafSpec("gatekeeper", uris=(Deployment().spiffe_id("gatekeeper"),))
@@ -177,6 +177,21 @@ async def test_after_an_activation_the_leaf_moves_within_the_jitter_window(
         await until(lambda: party.connection.issuer == "ca-101-1", within_s=JITTER_S + 0.05)
         assert party.leaf_issuer == "ca-101-1"
         assert party.count(CLIENT_RELOADS_SUCCESS) == 1
+
+
+async def test_a_clock_that_is_set_back_before_the_move_delays_it_by_no_more_than_the_window() -> (
+    None
+):
+    clock = SteppedClock()
+    authority = Authority(clock)
+    without_threads()
+    async with following(authority) as party:
+        await authority.say(authority.state(2, 101, 100))
+        party.follower.hinted.set()
+        await until(lambda: party.followed.move_at is not None, within_s=0.1)
+        clock.ahead = -DEMO.skew
+
+        await until(lambda: party.connection.issuer == "ca-101-1", within_s=2 * JITTER_S + 0.1)
 
 
 async def test_parties_do_not_all_move_in_the_same_instant(authority: Authority) -> None:

@@ -40,7 +40,7 @@ def sealed_in(epoch: Epoch) -> OpenedMessage:
         sent_at=NOW,
         key_epoch=epoch.number,
         payload=b"",
-        valid_until=DEMO.keys.expires(epoch),
+        valid_until=DEMO.keys.expires(epoch) + DEMO.skew,
     )
 
 
@@ -83,3 +83,17 @@ def test_what_can_never_come_again_is_forgotten() -> None:
     clock.shown = sealed_in(EPOCH).valid_until
 
     assert effects(journal, clock).restore(journal.records, DEMO) == 0
+
+
+def test_a_restart_on_a_clock_that_is_set_back_later_forgets_nothing() -> None:
+    """Keys that expired by a fast clock open again once it is right, and so do messages."""
+    journal, clock = MemoryJournal(), SetClock()
+    message = sealed_in(EPOCH)
+    effects(journal, clock).record(message, "run-1")
+
+    clock.shown = DEMO.keys.expires(EPOCH)
+    after = effects(journal, clock)
+    after.restore(journal.records, DEMO)
+    clock.shown = DEMO.keys.expires(EPOCH) - DEMO.skew
+
+    assert after.is_done(message, "run-1")

@@ -8,10 +8,11 @@ from cryptography import x509
 
 from svc_core.crypto.certificates import check_material
 from svc_core.domain.desired import TrustMode
-from svc_core.errors import NotFoundError, UntrustedAnswerError
+from svc_core.errors import NotFoundError, RequestRefusedError, UntrustedAnswerError
 from svc_core.flows.leaf_issuing import ROUTE_MOUNT, LeafIssuing, LeafSpec, retrusted
 from tests.authority import Authority
 from tests.builders import DEMO, make_surroundings
+from tests.fakes.clock import SteppedClock
 
 CLIENT = LeafSpec("gatekeeper", uris=("spiffe://x/ns/d/sa/gatekeeper",))
 SERVER = LeafSpec("gatekeeper-admin", dns=("localhost",), ips=("127.0.0.1",), server=True)
@@ -84,6 +85,30 @@ async def test_near_the_issuers_end_leaves_are_shortened(
     await issuing.issue(CLIENT, authority.state(1, 100), "ca-100-1")
 
     assert authority.certificates.signed[0].ttl == timedelta(seconds=10)
+
+
+async def test_near_the_issuers_end_a_slow_clock_gets_a_shorter_leaf_and_not_none(
+    authority: Authority,
+) -> None:
+    """OpenBao signs nothing that would outlive the issuer, and judges that by its own clock."""
+    authority.mint(100, life=timedelta(seconds=30))
+    slow = SteppedClock()
+    slow.ahead = -DEMO.skew
+    issuing = LeafIssuing(authority.certificates, make_surroundings(slow))
+
+    await issuing.issue(CLIENT, authority.state(1, 100), "ca-100-1")
+
+    assert authority.certificates.signed[0].ttl == timedelta(seconds=29)
+
+
+async def test_what_is_refused_for_another_reason_is_not_asked_for_in_vain(
+    authority: Authority, issuing: LeafIssuing
+) -> None:
+    state = authority.state(1, 100)
+    authority.certificates.failure = RequestRefusedError("no such name is allowed")
+
+    with pytest.raises(RequestRefusedError, match="no such name"):
+        await issuing.issue(CLIENT, state, "ca-100-1")
 
 
 async def test_in_mode_chain_material_carries_the_roots_that_signed_what_it_trusts(

@@ -91,7 +91,7 @@ async def test_a_message_arrives_whole() -> None:
     assert (opened.signer, opened.message_id) == (GATEKEEPER, "run-1-42")
     assert (opened.message_type, opened.key_epoch) == ("authRequest", EPOCH.number)
     assert opened.sent_at == NOW
-    assert opened.valid_until == DEMO.keys.expires(EPOCH)
+    assert opened.valid_until == DEMO.keys.expires(EPOCH) + SKEW
 
 
 async def test_the_header_says_both_epochs_and_the_algorithm_of_the_key() -> None:

@@ -98,6 +98,31 @@ async def test_without_a_change_it_is_said_at_every_heartbeat() -> None:
         assert len(instance.bus.stored(KEY)) == 11
 
 
+async def test_when_the_clock_is_set_back_the_newest_status_is_still_the_latest() -> None:
+    """Whoever reads them takes the latest, and must not wait until the clock has caught up."""
+    async with reporting() as instance:
+        before = await instance.newest()
+        for version in (5, 6):
+            instance.status = make_status(version=version, sent_at=before.sent_at - DEMO.skew)
+            instance.changed.set()
+            await asyncio.sleep(0.01)
+            after = await instance.newest()
+
+            assert after.version == version
+            assert before.sent_at < after.sent_at <= before.sent_at + timedelta(milliseconds=1)
+            before = after
+
+
+async def test_a_clock_that_was_far_ahead_is_not_followed_for_long() -> None:
+    async with reporting() as instance:
+        right = (await instance.newest()).sent_at - 2 * DEMO.skew
+        instance.status = make_status(sent_at=right)
+        instance.changed.set()
+        await asyncio.sleep(0.01)
+
+        assert (await instance.newest()).sent_at == right
+
+
 async def test_what_is_not_acknowledged_does_not_keep_back_what_is_newer() -> None:
     async with reporting() as instance:
         heard: list[bytes] = []

@@ -1,0 +1,138 @@
+"""Handshakes that failed and connections that were lost, from everybody who could have noticed.
+
+Both ends are asked: what NATS servers and OpenBao wrote down, what services and light clients
+wrote down or count. Only what came after `RefusalLedger` was made counts: while a stack boots,
+ports are looked at before anything is behind them.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from devstack.admin import fetch_admin
+from devstack.errors import ServiceUnreachableError
+from devstack.guests import LIGHT
+from devstack.layout import NODES, SERVICES, Layout
+from svc_core.runtime.admin_metrics import HANDSHAKES_REFUSED
+
+CONNECTION_EVENTS: Final = frozenset(
+    {"connection.failed", "connection.lost", "connection.swap_failed", "connection.kicked"}
+)
+_SERVER_COMPLAINTS: Final = ("handshake error", "authentication error", "authorization violation")
+_NOTEWORTHY: Final = frozenset({"warning", "error", "critical"})
+_KEPT_EXAMPLES: Final = 5
+_LONGEST_LABEL: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """What went wrong between two parties, by who said so."""
+
+    servers: Mapping[str, int]
+    """Failed handshakes and refused users in the logs of NATS servers and OpenBao."""
+    services: Mapping[str, int]
+    """Connections that failed, were lost or were cut, as ``<service> <event>``."""
+    admin: Mapping[str, int]
+    """Handshakes that admin listeners refused."""
+    warnings: Mapping[str, int]
+    """Every warning and error in the services' logs, as ``<service> <event>``; not judged."""
+    examples: tuple[str, ...]
+    """Some lines of the servers' logs."""
+
+    @property
+    def total(self) -> int:
+        """Everything that should not have happened."""
+        return sum((*self.servers.values(), *self.services.values(), *self.admin.values()))
+
+
+class RefusalLedger:
+    """Remembers where every log ended, to count what came after."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._server_logs = {
+            **{node: layout.node(node) / "nats.log" for node in NODES},
+            "openbao": layout.openbao / "openbao.log",
+        }
+        self._service_logs = {name: layout.log_of(name) for name in (*SERVICES, LIGHT.name)}
+        logs = (*self._server_logs.values(), *self._service_logs.values())
+        self._began = {path: _size(path) for path in logs}
+        self._admin: dict[str, int] = {}
+
+    async def begin(self) -> None:
+        """Note what the admin listeners have counted so far."""
+        self._admin = await self._count_admin()
+
+    async def count(self) -> Refusals:
+        """Return what came since; reads every log."""
+        examples: list[str] = []
+        servers = {}
+        for name, path in self._server_logs.items():
+            found = [line for line in self._lines(path) if _is_complaint(line)]
+            examples += found[: _KEPT_EXAMPLES - len(examples)]
+            servers[name] = len(found)
+        events: Counter[str] = Counter()
+        warnings: Counter[str] = Counter()
+        for name, path in self._service_logs.items():
+            for event in map(_parsed, self._lines(path)):
+                label = f"{name} {event.get('event')}"[:_LONGEST_LABEL]
+                events[label] += event.get("event") in CONNECTION_EVENTS
+                warnings[label] += event.get("level") in _NOTEWORTHY
+        now = await self._count_admin()
+        admin = {name: count - self._admin.get(name, 0) for name, count in now.items()}
+        return Refusals(servers, _present(events), admin, _present(warnings), tuple(examples))
+
+    async def _count_admin(self) -> dict[str, int]:
+        counted: dict[str, int] = {}
+        for service in SERVICES:
+            try:
+                answer = await fetch_admin(self._layout, service, "/metrics")
+            except ServiceUnreachableError:
+                continue
+            counted[service] = _refused(answer.text)
+        return counted
+
+    def _lines(self, path: Path) -> Iterator[str]:
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                # A log that is shorter than it was has been begun anew.
+                began = self._began.get(path, 0)
+                file.seek(began if began <= _size(path) else 0)
+                yield from file
+        except FileNotFoundError:
+            return
+
+
+def _refused(exposition: str) -> int:
+    families = text_string_to_metric_families(exposition)
+    samples = (sample for family in families for sample in family.samples)
+    return sum(int(sample.value) for sample in samples if sample.name == HANDSHAKES_REFUSED)
+
+
+def _is_complaint(line: str) -> bool:
+    lowered = line.lower()
+    return any(complaint in lowered for complaint in _SERVER_COMPLAINTS)
+
+
+def _present(counts: Counter[str]) -> dict[str, int]:
+    return {name: count for name, count in sorted(counts.items()) if count}
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
