@@ -34,6 +34,8 @@ from svc_core.errors import SvcError
 PROFILE: Final = "soak"
 _CONNECTED_WITHIN: Final = timedelta(seconds=60)
 _STOP_WITHIN: Final = timedelta(seconds=5)
+_PARTS: Final = 2
+"""Processes that share the light clients: one alone would be busier than any service."""
 _LEAST_NOTICE: Final = timedelta(seconds=1)
 _SAMPLES: Final = "samples.jsonl"
 
@@ -91,7 +93,7 @@ class _Section:
             self._options,
             carrying.result(),
             {epoch: times[epoch] for epoch in epochs if epoch in times},
-            read_counts(layout) if self._options.clients else None,
+            read_counts(layout, _parts(self._options.clients)) if self._options.clients else None,
             await ledger.count(),
             self._sampling,
             trends(self._sampling.figures),
@@ -117,7 +119,8 @@ class _Section:
 
     def _say(self, number: int, epoch: int) -> None:
         took = read_end_to_end_ms(self._stack.layout).get(epoch)
-        light = read_counts(self._stack.layout)
+        clients = self._options.clients
+        light = read_counts(self._stack.layout, _parts(clients)) if clients else None
         parts = [
             f"rotation {number} of {self._options.rotations}",
             f"end to end {took:.0f} ms" if took is not None else "not complete",
@@ -142,32 +145,34 @@ def order_over(rotations: int, rate: float, profile: RotationProfile) -> LoadOrd
 
 async def _start_light_clients(stack: Stack, count: int, display: Display) -> None:
     layout = stack.layout
-    order = LightOrder(str(layout.root), count)
-    stack.start(
-        Program(
-            name=LIGHT.name,
-            argv=(
-                sys.executable,
-                "-P",
-                "-m",
-                "devstack.light_clients",
-                json.dumps(asdict(order)),
-            ),
-            log_file=layout.logs / f"{LIGHT.name}.out",
-            structured_log=layout.log_of(LIGHT.name),
-            directory=layout.service(LIGHT.name),
-            environment=python_environment(),
-            stage=STAGE + 1,
-            stop_within=_STOP_WITHIN,
-        )
-    )
+    for part in range(1, _parts(count) + 1):
+        share = count // _PARTS + (part <= count % _PARTS)
+        stack.start(_light_program(layout, LightOrder(str(layout.root), share, part)))
 
     async def all_connected() -> bool:
-        counts = read_counts(layout)
+        counts = read_counts(layout, _parts(count))
         return counts is not None and counts.connected == count
 
     await wait_until(all_connected, within=_CONNECTED_WITHIN, part="the light clients")
     display.note(f"{count} light clients are connected")
+
+
+def _light_program(layout: Layout, order: LightOrder) -> Program:
+    name = f"{LIGHT.name}-{order.part}"
+    return Program(
+        name=name,
+        argv=(sys.executable, "-P", "-m", "devstack.light_clients", json.dumps(asdict(order))),
+        log_file=layout.logs / f"{name}.out",
+        structured_log=layout.log_of(LIGHT.name),
+        directory=layout.service(LIGHT.name),
+        environment=python_environment(),
+        stage=STAGE + 1,
+        stop_within=_STOP_WITHIN,
+    )
+
+
+def _parts(count: int) -> int:
+    return min(_PARTS, count)
 
 
 def _pids(stack: Stack) -> dict[str, int]:

@@ -21,7 +21,8 @@ from devstack.endpoints import Endpoints, read_endpoints
 from devstack.errors import StackDamagedError
 from devstack.guests import LIGHT
 from devstack.layout import Layout
-from devstack.light_crowd import Crowd, LightClient, LightCounts, SessionIssuer
+from devstack.light_crowd import Crowd, LightClient, LightCounts, together
+from devstack.light_issuing import SessionIssuer
 from devstack.openbao_api import open_openbao_api
 from svc_core.adapters.openbao import open_openbao
 from svc_core.adapters.openbao_kv import OpenBaoSecretStore
@@ -46,7 +47,7 @@ from svc_core.runtime.logs import configure_logging
 from svc_core.runtime.surroundings import Surroundings
 
 _TELL_S: Final = 0.5
-_CALLS_AT_A_TIME: Final = 32
+_CALLS_AT_A_TIME: Final = 16
 """To OpenBao: a hundred machines would not wait for each other either."""
 
 
@@ -57,19 +58,26 @@ class LightOrder:
     root: str
     """The stack's directory."""
     count: int
+    """Of this process."""
+    part: int = 1
+    """Number of this process among those that share the clients of a stack."""
 
 
-def light_file(layout: Layout) -> Path:
-    """Return where the clients of a stack say how they are."""
-    return layout.service(LIGHT.name) / "counts.json"
+def light_file(layout: Layout, part: int) -> Path:
+    """Return where one process says how its clients are."""
+    return layout.service(LIGHT.name) / f"counts-{part}.json"
 
 
-def read_counts(layout: Layout) -> LightCounts | None:
-    """Return how the light clients are; None before they have said so."""
+def read_counts(layout: Layout, parts: int) -> LightCounts | None:
+    """Return how the clients of all ``parts`` are; None before everybody has said so."""
     try:
-        return LightCounts(**json.loads(light_file(layout).read_text()))
+        found = [
+            LightCounts(**json.loads(light_file(layout, part).read_text()))
+            for part in range(1, parts + 1)
+        ]
     except (OSError, ValueError, TypeError):
         return None
+    return together(found)
 
 
 async def hold_connections(order: LightOrder) -> None:
@@ -92,10 +100,10 @@ async def hold_connections(order: LightOrder) -> None:
     nats = NatsSettings(servers=tuple(node.url for node in endpoints.nats))
     async with _open_crowd(layout, endpoints, around) as crowd:
         crowd.clients = [
-            LightClient(f"{LIGHT.name}-{number}", nats, crowd, around)
+            LightClient(f"{LIGHT.name}-{order.part}-{number}", nats, crowd, around)
             for number in range(order.count)
         ]
-        await _run(crowd, light_file(layout))
+        await _run(crowd, light_file(layout, order.part))
 
 
 @asynccontextmanager
@@ -121,6 +129,7 @@ async def _open_crowd(
         yield Crowd(
             DesiredReader(OpenBaoSecretStore(session), None, statements, around.profile.name),
             LeafIssuing(SessionIssuer(api, layout), around),
+            around.clock,
         )
 
 

@@ -1,8 +1,9 @@
 """Many clients that only hold a connection and follow rotations, in one process.
 
-Each has a key and a leaf of its own and moves its connection as every service does: when another
-issuer is active, within the same jitter, make before break. What is shared is what would only cost
-more a hundred times: one reader of the desired state, and one session with OpenBao.
+Each moves its connection as every service does: when another issuer is active, within the same
+jitter, make before break. They are instances of one user on one machine and share what such have in
+common: one reader of the desired state, one session with OpenBao, and one leaf of each issuer. What
+a hundred machines would compute side by side would otherwise be timed one after the other here.
 """
 
 import asyncio
@@ -13,10 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar, Final
 
-from devstack.bootstrap import log_in
 from devstack.guests import LIGHT
-from devstack.layout import Layout
-from devstack.openbao_api import OpenBaoApi
 from svc_core.adapters.nats_connection import NatsConnection, NatsUser
 from svc_core.adapters.nats_link import LinkCredentials, LinkTarget, NatsLink
 from svc_core.adapters.tls_contexts import client_context
@@ -27,11 +25,11 @@ from svc_core.domain.tls import TlsMaterial
 from svc_core.errors import AccessDeniedError, BusError, SvcError, TlsMaterialError
 from svc_core.flows.desired_reading import DesiredReader
 from svc_core.flows.leaf_issuing import LeafIssuing, LeafSpec, retrusted
-from svc_core.ports.certificates import LeafRequest
+from svc_core.ports.time import Clock
 from svc_core.runtime.surroundings import Surroundings
 
 _LOOK_S: Final = 0.1
-_AT_A_TIME: Final = 10
+_AT_A_TIME: Final = 8
 """Connections that are replaced at a time: they share one event loop, and each of a hundred at once
 would take as long as all of them, so long that its server seemed to be frozen."""
 _AGAIN: Final = timedelta(milliseconds=200)
@@ -61,31 +59,22 @@ class LightCounts:
     last_repeat: str = ""
 
 
-class SessionIssuer:
-    """`CertificateIssuer` over one keep-alive session, which logs in anew when its token ends."""
-
-    def __init__(self, api: OpenBaoApi, layout: Layout) -> None:
-        self._api = api
-        self._layout = layout
-        self._session: OpenBaoApi | None = None
-        self._logging_in = asyncio.Lock()
-
-    async def sign_leaf(self, request: LeafRequest) -> str:
-        """Return the leaf certificate as PEM (without its chain)."""
-        path = f"{request.mount}/issuer/{request.issuer}/sign/{request.role}"
-        body = {"csr": request.csr_pem, "ttl": f"{int(request.ttl.total_seconds())}s"}
-        session = await self._logged_in(None)
-        try:
-            answer = await session.write(path, body)
-        except AccessDeniedError:
-            answer = await (await self._logged_in(session)).write(path, body)
-        return str(answer["data"]["certificate"]).strip() + "\n"
-
-    async def _logged_in(self, stale: OpenBaoApi | None) -> OpenBaoApi:
-        async with self._logging_in:
-            if self._session is None or self._session is stale:
-                self._session = await log_in(self._api, self._layout, LIGHT.name)
-            return self._session
+def together(parts: Sequence[LightCounts]) -> LightCounts:
+    """Return the counts of several processes as those of one."""
+    by_issuer: Counter[str] = Counter()
+    for part in parts:
+        by_issuer.update(part.by_issuer)
+    return LightCounts(
+        count=sum(part.count for part in parts),
+        connected=sum(part.connected for part in parts),
+        by_issuer=dict(by_issuer),
+        swaps=sum(part.swaps for part in parts),
+        losses=sum(part.losses for part in parts),
+        failures=sum(part.failures for part in parts),
+        repeats=sum(part.repeats for part in parts),
+        last_failure=next((p.last_failure for p in parts if p.last_failure), ""),
+        last_repeat=next((p.last_repeat for p in parts if p.last_repeat), ""),
+    )
 
 
 class LightLink(NatsLink):
@@ -111,16 +100,22 @@ class LightConnection(NatsConnection):
     link_type = LightLink
 
 
+@dataclass(frozen=True, slots=True)
+class LightLeaf:
+    """What the clients of one process show, and when they want another."""
+
+    material: TlsMaterial
+    renew_at: datetime
+
+
 class LightClient:
     """One client: its leaf, its connection, and when to replace both."""
 
     def __init__(self, name: str, nats: NatsSettings, crowd: "Crowd", around: Surroundings) -> None:
         self._crowd = crowd
         self._around = around
-        self._spec = LeafSpec(LIGHT.name, uris=(Deployment().spiffe_id(LIGHT.name),))
-        self._material: TlsMaterial | None = None
+        self._leaf: LightLeaf | None = None
         self._move_at: datetime | None = None
-        self._renew_at: datetime | None = None
         self._again_at: datetime | None = None
         self.connection = LightConnection(
             nats, NatsUser(LIGHT.name, name), self._credentials, around.entropy
@@ -147,10 +142,7 @@ class LightClient:
 
     async def _keep(self, desired: DesiredState) -> None:
         if self._is_due(desired):
-            material = await self._crowd.issuing.issue(self._spec, desired, desired.active)
-            self._material, self._move_at = material, None
-            life = material.not_after - material.issued_at
-            self._renew_at = material.issued_at + life * _RENEWED_AT
+            self._leaf, self._move_at = await self._crowd.leaf(desired), None
         if self._has_newer_leaf:
             async with self._crowd.turns:
                 await self.connection.swap()
@@ -158,42 +150,46 @@ class LightClient:
     @property
     def _has_newer_leaf(self) -> bool:
         in_use = self.connection.leaf_in_use
-        return bool(in_use) and self._material is not None and in_use != self._material.chain_pem
+        return bool(in_use) and self._leaf is not None and in_use != self._leaf.material.chain_pem
 
     def _is_due(self, desired: DesiredState) -> bool:
-        now, material = self._around.clock.now(), self._material
-        if material is None or desired.issuer(material.issuer) is None:
+        now, leaf = self._around.clock.now(), self._leaf
+        if leaf is None or desired.issuer(leaf.material.issuer) is None:
             return True
-        if material.issuer != desired.active:
+        if leaf.material.issuer != desired.active:
             if self._move_at is None:
                 self._move_at = now + self._around.profile.activation_jitter * self._draw()
             return now >= self._move_at
-        return self._renew_at is None or now >= self._renew_at
+        return now >= leaf.renew_at
 
     def _pause(self) -> timedelta:
         now = self._around.clock.now()
-        deadlines = [at for at in (self._move_at, self._renew_at) if at is not None]
+        renew_at = self._leaf.renew_at if self._leaf is not None else None
+        deadlines = [at for at in (self._move_at, renew_at) if at is not None]
         soonest = self._again_at or min(deadlines, default=now)
         return max(soonest - now, _LEAST_PAUSE)
 
     def _credentials(self) -> LinkCredentials:
-        desired = self._crowd.newest
-        if self._material is None or desired is None:
+        if self._leaf is None:
             raise TlsMaterialError("no certificate yet")
-        material = retrusted(self._material, self._spec, desired)
-        return LinkCredentials(client_context(material), material.issuer, material.chain_pem)
+        return self._crowd.credentials(self._leaf.material)
 
     def _draw(self) -> float:
         return int.from_bytes(self._around.entropy(2), "big") / _DRAW
 
 
 class Crowd:
-    """All clients of this process, and the one reader they share."""
+    """All clients of this process, and what they share."""
 
-    def __init__(self, reader: DesiredReader, issuing: LeafIssuing) -> None:
+    def __init__(self, reader: DesiredReader, issuing: LeafIssuing, clock: Clock) -> None:
         self._reader = reader
+        self._clock = clock
         self._changed = asyncio.Event()
-        self.issuing = issuing
+        self._issuing = issuing
+        self._spec = LeafSpec(LIGHT.name, uris=(Deployment().spiffe_id(LIGHT.name),))
+        self._asking = asyncio.Lock()
+        self._leaf: LightLeaf | None = None
+        self._made: tuple[tuple[str, int], LinkCredentials] | None = None
         self.turns = asyncio.Semaphore(_AT_A_TIME)
         self.clients: Sequence[LightClient] = ()
         self.repeats = 0
@@ -203,6 +199,41 @@ class Crowd:
     def newest(self) -> DesiredState | None:
         """The newest state this process has seen."""
         return self._reader.newest
+
+    async def leaf(self, desired: DesiredState) -> LightLeaf:
+        """Return a leaf of the active issuer, new when the one there is is another's or is old.
+
+        Raises:
+            SvcError: it could not be issued.
+        """
+        async with self._asking:
+            leaf = self._leaf
+            if (
+                leaf is None
+                or leaf.material.issuer != desired.active
+                or self._clock.now() >= leaf.renew_at
+            ):
+                material = await self._issuing.issue(self._spec, desired, desired.active)
+                life = material.not_after - material.issued_at
+                leaf = LightLeaf(material, material.issued_at + life * _RENEWED_AT)
+                self._leaf = leaf
+            return leaf
+
+    def credentials(self, material: TlsMaterial) -> LinkCredentials:
+        """Return ``material`` with the trust of now, for a connection.
+
+        Raises:
+            TlsMaterialError: nothing is known of what to trust.
+        """
+        desired = self.newest
+        if desired is None:
+            raise TlsMaterialError("no desired state yet")
+        key = (material.chain_pem, desired.version)
+        if self._made is None or self._made[0] != key:
+            trusting = retrusted(material, self._spec, desired)
+            context = client_context(trusting)
+            self._made = (key, LinkCredentials(context, trusting.issuer, trusting.chain_pem))
+        return self._made[1]
 
     async def next_state(self, known: DesiredState | None, pause: timedelta) -> DesiredState:
         """Return the newest state: once it is another than ``known``, or after ``pause``."""

@@ -81,11 +81,11 @@ class Nap:
         return returned_at
 
 
-async def end_and_wait(stack: LoadedStack, service: str) -> None:
+async def end_and_wait(stack: LoadedStack, service: str, number: int = signal.SIGTERM) -> None:
     """End a service, and wait until a new process of it stands ready to start."""
     before = stack.child(service).restarts
     put_to_sleep(stack.layout.service(service))
-    stack.stack.kill(service, signal.SIGTERM)
+    stack.stack.kill(service, number)
     await until(
         lambda: stack.child(service).restarts > before, within_s=15, what=f"the end of {service}"
     )

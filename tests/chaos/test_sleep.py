@@ -6,21 +6,26 @@ shortest that there can be. A run of the suite takes one nap of one epoch, or on
 """
 
 import asyncio
+import signal
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
 
-from tests.chaos.naps import RECOVERS_WITHIN, Nap, all_ready, recovery, settled
+from svc_core.domain.identity import METADATA
+from tests.chaos.naps import RECOVERS_WITHIN, Nap, all_ready, end_and_wait, recovery, settled
+from tests.chaos.rotation_story import Story
 from tests.chaos.short_stack import RATE, open_short_stack
 from tests.chaos.starts import Beginning, Took
-from tests.chaos.timing_cases import BEGINNINGS, ENDED, FROZEN, OVERNIGHT, drawn
+from tests.chaos.timed_service import wake
+from tests.chaos.timing_cases import AT_AN_ACTIVATION, BEGINNINGS, ENDED, FROZEN, OVERNIGHT, drawn
 from tests.e2e.loaded_stack import LoadedStack, open_root
 
 REMEMBERED: Final = 3
 """Epochs after which all that was sent before can still be opened."""
 START_RATE: Final = 50.0
 """Requests per second, so that waiting for the next one does not count for much."""
+_COMES_WITHIN_S: Final = 30.0
 STARTS: Final = 3
 """Most attempts at one start."""
 VERIFIED_WITHIN: Final = timedelta(seconds=2)
@@ -70,6 +75,37 @@ async def test_what_was_ended_as_a_whole_goes_on_when_it_is_started_later(nap: N
     assert not traffic.duplicated
     assert not traffic.unasked
     assert not traffic.lost
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("nap", drawn(AT_AN_ACTIVATION))
+async def test_a_watcher_that_is_away_from_an_activation_on_undoes_nothing_when_it_is_back(
+    brief_stack: LoadedStack, nap: Nap
+) -> None:
+    stack = brief_stack
+    order = stack.order_load("nap", rate=RATE)
+    await all_ready(stack)
+
+    while True:
+        story = Story.begin(stack)
+        await story.saw(METADATA, "issuer.activated", within_s=_COMES_WITHIN_S, every_s=0.01)
+        await end_and_wait(stack, nap.who, signal.SIGKILL)
+        # The time that connections have to move is over by then.
+        await asyncio.sleep(nap.lasts.total_seconds())
+        has_drained = bool(story.events(METADATA, "issuer.drained"))
+        returned_at = datetime.now(UTC)
+        wake(stack.layout.service(nap.who))
+        took = await recovery(stack, order, returned_at)
+        if not has_drained:
+            break
+    traffic = await settled(stack, order)
+
+    print(f"{nap}, from an activation on: {took}")  # noqa: T201
+    assert not story.events(METADATA, "issuer.went_back")
+    assert took.took <= RECOVERS_WITHIN
+    assert not traffic.lost
+    assert not traffic.duplicated
 
 
 @pytest.mark.chaos

@@ -32,6 +32,7 @@ FROZEN: Final = [
 ]
 ENDED: Final = [Nap(who, How.ENDED, 5) for who in (METADATA, GATEKEEPER, WATCHER)]
 OVERNIGHT: Final = [Nap(EVERYTHING, How.ENDED, epochs) for epochs in (5, 50)]
+AT_AN_ACTIVATION: Final = [Nap(WATCHER, How.ENDED, 1)]
 BEGINNINGS: Final = [
     Beginning(service, moment) for service in (GATEKEEPER, AUTHCONTROLLER) for moment in MOMENTS
 ]

@@ -19,7 +19,15 @@ KINDS: Final = frozenset(
     | {"memory", "descriptors", "threads", "processor", "bytes"}
 )
 SERVERS: Final = ("n1", "n2", "n3", "openbao")
-PROCESSES: Final = (*SERVERS, "metadata", "watcher", "gatekeeper", "authcontroller", "light")
+PROCESSES: Final = (
+    *SERVERS,
+    "metadata",
+    "watcher",
+    "gatekeeper",
+    "authcontroller",
+    "light-1",
+    "light-2",
+)
 
 
 @pytest.mark.skipif(not ALL, reason="takes 90 s; runs with CHAOS_ALL=1")

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Final
 
 from svc_core.domain.identity import InstanceName, ServiceName
+
+NOT_LOOKED_AT: Final = "not verified yet"
+"""Error of a server at which a Watcher that has just started has not looked."""
 
 
 @dataclass(frozen=True, slots=True)

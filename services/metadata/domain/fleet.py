@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from services.metadata.domain.issuers import Issuer
 from svc_core.domain.desired import CutLeaf
 from svc_core.domain.identity import WATCHER
-from svc_core.domain.status import InstanceStatus, ServerStatus
+from svc_core.domain.status import NOT_LOOKED_AT, InstanceStatus, ServerStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,12 @@ class Fleet:
         return tuple(self._servers())
 
     def late_servers(self, version: int) -> tuple[ServerStatus, ...]:
-        """Return the servers that did not follow to ``version`` and say why."""
-        return tuple(s for s in self._servers() if s.error and s.version < version)
+        """Return the servers that did not follow to ``version`` and say why.
+
+        At which nobody has looked yet none has failed: a Watcher that comes back says so of all.
+        """
+        unseen = ("", NOT_LOOKED_AT)
+        return tuple(s for s in self._servers() if s.error not in unseen and s.version < version)
 
     def leaves_below(self, version: int) -> tuple[CutLeaf, ...]:
         """Return the leaves of the instances that have not acknowledged ``version``."""

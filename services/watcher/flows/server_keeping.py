@@ -24,7 +24,7 @@ from services.watcher.domain.monitoring import ServerFacts
 from services.watcher.flows.material_keeping import PublishedMaterial
 from services.watcher.ports import ReloadSignal, ServerCheck, SystemAccount
 from svc_core.domain.desired import DesiredState
-from svc_core.domain.status import ServerStatus
+from svc_core.domain.status import NOT_LOOKED_AT, ServerStatus
 from svc_core.domain.tls import TlsMaterial
 from svc_core.errors import AccessDeniedError, BusError, RejectedError, SvcError
 from svc_core.runtime.surroundings import Surroundings
@@ -66,7 +66,7 @@ class _Running:
     """As the server wrote it."""
     version: int = 0
     issuer: str = ""
-    error: str = "not verified yet"
+    error: str = NOT_LOOKED_AT
     failed_at: int = 0
 
 

@@ -27,7 +27,7 @@ from services.metadata.domain.rotation_steps import (
 )
 from svc_core.domain.desired import CutLeaf
 from svc_core.domain.identity import GATEKEEPER
-from svc_core.domain.status import ServerStatus
+from svc_core.domain.status import NOT_LOOKED_AT, ServerStatus
 from tests.builders import DEMO, NOW
 from tests.unit.metadata.journals import (
     EPOCH,
@@ -175,6 +175,12 @@ def test_a_failed_activation_is_undone(
             id="once is enough, also between two attempts of one epoch",
         ),
         pytest.param(under_way, NOBODY, PERIOD_S + BUDGET_S, id="nobody says anything"),
+        pytest.param(
+            under_way,
+            failing(3, NOT_LOOKED_AT),
+            PERIOD_S + BUDGET_S,
+            id="Watcher has just started and has not looked at it",
+        ),
         pytest.param(
             make_journal(make_issuer(S.DRAINED, since=PERIOD_S + 1, version=3), activated),
             failing(3),

@@ -14,7 +14,7 @@ from svc_core.errors import AccessDeniedError, BusError, TlsMaterialError
 
 SERVERS = ("tls://a:1", "tls://b:1", "tls://c:1")
 A, B, C = SERVERS
-HEAD_START_S = 0.5
+HEAD_START_S = 1.5
 FOREVER_S = 3600.0
 CREDENTIALS = LinkCredentials(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "ca-1-1", "")
 
