@@ -167,7 +167,7 @@ class ServiceSettings(Section):
     """What every service needs; each service's own settings extend it."""
 
     profile: str = "testing"
-    """Rotation profile: ``demo``, ``testing``, ``production`` (``soak`` for tests); the same everywhere."""
+    """Rotation profile, the same everywhere: ``demo``, ``testing``, ``production`` (``soak``: tests)."""
     trust_domain: str = "securetransport.local"
     """Trust domain of every SPIFFE id."""
     namespace: str = "default"
