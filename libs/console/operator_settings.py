@@ -30,7 +30,7 @@ class OperatorSettings(Section):
     """What the operator's commands need to know of a deployment."""
 
     profile: str = "testing"
-    """Rotation profile: ``demo``, ``testing``, ``production``; ``soak`` is for tests."""
+    """Rotation profile of the deployment: ``demo``, ``testing`` or ``production``."""
     trust_domain: str = "securetransport.local"
     """Trust domain of every SPIFFE id."""
     namespace: str = "default"

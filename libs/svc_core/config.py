@@ -167,7 +167,7 @@ class ServiceSettings(Section):
     """What every service needs; each service's own settings extend it."""
 
     profile: str = "testing"
-    """Rotation profile, the same everywhere: ``demo``, ``testing``, ``production`` (``soak``: tests)."""
+    """Rotation profile, the same everywhere: ``demo``, ``testing`` or ``production``."""
     trust_domain: str = "securetransport.local"
     """Trust domain of every SPIFFE id."""
     namespace: str = "default"
