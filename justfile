@@ -33,11 +33,11 @@ imports:
 
 # Unit tests, contracts on fakes, architecture.
 test *arguments:
-    pytest -q -n auto --dist loadgroup -m "not integration and not e2e and not chaos" {{ arguments }}
+    pytest -q -n auto --dist loadgroup --no-loadscope-reorder -m "not integration and not e2e and not chaos" {{ arguments }}
 
 # Tests against real NATS and OpenBao, then whole stacks of processes.
 test-all *arguments:
-    pytest -q -n auto --dist loadgroup -m "integration or e2e or chaos" {{ arguments }}
+    pytest -q -n auto --dist loadgroup --no-loadscope-reorder -m "integration or e2e or chaos" {{ arguments }}
 
 # Branch coverage of the tests that need no server.
 coverage:

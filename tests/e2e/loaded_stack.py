@@ -23,7 +23,8 @@ from svc_core.domain.traffic import Traffic, count_traffic
 from tests.e2e.waiting import until
 from tests.integration.background import in_background
 
-RATE: Final = 100.0
+RATE: Final = 50.0
+"""Requests a second: two such stacks at a time leave two processors some room."""
 ROTATES_WITHIN_S: Final = 45.0
 """A CA period of the profile, and half of one for a busy machine."""
 

@@ -195,7 +195,7 @@ async def test_another_profile_than_before_is_refused(root: Path) -> None:
 
 
 async def test_an_unknown_profile_is_refused(root: Path) -> None:
-    with pytest.raises(ConfigError, match="demo, production, testing"):
+    with pytest.raises(ConfigError, match="demo, production, soak, testing"):
         await start_in_vain(StackOptions(root, "fast", services=()))
 
 
