@@ -21,7 +21,8 @@ class Amounts:
     swaps: int = 50
     swap_rate: float = 2000.0
     """Messages per second."""
-    window_s: float = 1.0
+    window_s: float = 3.0
+    """So there is a swap every six seconds, three times as often as at the shortest period."""
     only_swap: bool = False
     """Without the client library's own ways of moving."""
     epochs: int = 3
