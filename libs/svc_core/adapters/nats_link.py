@@ -247,9 +247,11 @@ class NatsLink:
         try:
             if drain:
                 await self._client._send_unsubscribe(subscription._id)  # noqa: SLF001 (there is no other way to leave and still listen)
+                # From when the server has ended it, which on a busy machine is later than now.
+                await self.flush()
                 await asyncio.sleep(_LATE_S)
             await (subscription.drain() if drain else subscription.unsubscribe())
-        except _NETWORK_ERRORS:
+        except (*_NETWORK_ERRORS, BusError):
             return
 
     async def flush(self) -> None:
