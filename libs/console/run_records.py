@@ -90,14 +90,15 @@ def _events(path: Path, names: tuple[str, ...]) -> Iterator[tuple[str, dict[str,
                 # Most lines are about something else: parsing each would take most of the time.
                 if not any(name in line for name in names):
                     continue
-                event = _parsed(line)
+                event = parsed_event(line)
                 if event.get("event") in names:
                     yield event["event"], event
     except FileNotFoundError:
         return
 
 
-def _parsed(line: str) -> dict[str, Any]:
+def parsed_event(line: str) -> dict[str, Any]:
+    """Return one line of a structured log; empty for a line that is no event."""
     try:
         event = json.loads(line)
     except ValueError:

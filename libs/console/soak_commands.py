@@ -21,6 +21,8 @@ class SectionName(StrEnum):
     SLEEP = "sleep"
     SKEW = "skew"
     FAULT_PROXY = "fault-proxy"
+    TRUST = "trust"
+    KUBELET = "kubelet"
 
 
 def soak(

@@ -5,20 +5,23 @@ wrote down or count. Only what came after `RefusalLedger` was made counts: while
 ports are looked at before anything is behind them.
 """
 
-import json
+import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from console.run_records import parsed_event
 from devstack.admin import fetch_admin
 from devstack.errors import ServiceUnreachableError
 from devstack.guests import LIGHT
 from devstack.layout import NODES, SERVICES, Layout
 from svc_core.runtime.admin_metrics import HANDSHAKES_REFUSED
+
+Counts = Mapping[str, int]
 
 CONNECTION_EVENTS: Final = frozenset(
     {"connection.failed", "connection.lost", "connection.swap_failed", "connection.kicked"}
@@ -69,7 +72,19 @@ class RefusalLedger:
         self._admin = await self._count_admin()
 
     async def count(self) -> Refusals:
-        """Return what came since; reads every log."""
+        """Return what came since.
+
+        A listener that cannot be asked any more counts as one refusal.
+        """
+        servers, services, warnings, examples = await asyncio.to_thread(self._count_logs)
+        before, now = self._admin, await self._count_admin()
+        admin: dict[str, int] = {
+            name: now.get(name, before.get(name, 0) + 1) - before.get(name, 0) for name in SERVICES
+        }
+        return Refusals(servers, services, admin, warnings, examples)
+
+    def _count_logs(self) -> tuple[Counts, Counts, Counts, tuple[str, ...]]:
+        """Return complaints by server, events and warnings by service, and examples; blocks."""
         examples: list[str] = []
         servers = {}
         for name, path in self._server_logs.items():
@@ -79,13 +94,11 @@ class RefusalLedger:
         events: Counter[str] = Counter()
         warnings: Counter[str] = Counter()
         for name, path in self._service_logs.items():
-            for event in map(_parsed, self._lines(path)):
+            for event in map(parsed_event, self._lines(path)):
                 label = f"{name} {event.get('event')}"[:_LONGEST_LABEL]
                 events[label] += event.get("event") in CONNECTION_EVENTS
                 warnings[label] += event.get("level") in _NOTEWORTHY
-        now = await self._count_admin()
-        admin = {name: count - self._admin.get(name, 0) for name, count in now.items()}
-        return Refusals(servers, _present(events), admin, _present(warnings), tuple(examples))
+        return servers, _present(events), _present(warnings), tuple(examples)
 
     async def _count_admin(self) -> dict[str, int]:
         counted: dict[str, int] = {}
@@ -121,14 +134,6 @@ def _is_complaint(line: str) -> bool:
 
 def _present(counts: Counter[str]) -> dict[str, int]:
     return {name: count for name, count in sorted(counts.items()) if count}
-
-
-def _parsed(line: str) -> dict[str, Any]:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return {}
-    return event if isinstance(event, dict) else {}
 
 
 def _size(path: Path) -> int:

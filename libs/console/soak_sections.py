@@ -79,6 +79,12 @@ SECTIONS: Final = (
         ),
         timedelta(minutes=45),
     ),
+    Section(
+        "trust",
+        ("tests/e2e/test_root_rotation.py", "tests/integration/svc_core/test_trust_table.py"),
+        timedelta(minutes=30),
+    ),
+    Section("kubelet", ("tests/integration/kubernetes/test_rotation.py",), timedelta(minutes=45)),
 )
 """In this order, one after the other: each wants the machine for itself."""
 

@@ -207,12 +207,7 @@ async def unharmed_load(stack: LoadedStack, run_id: str, notes: Path) -> AsyncIt
     await stack.answers_again(order, after=order.starts_at)
     yield
     await calm(stack, notes)
-    stack.order_load("standing", rate=RATE)
-    traffic = await stack.account(order)
-    assert not traffic.lost
-    assert not traffic.duplicated
-    assert not traffic.unasked
-    assert traffic.acked
+    await stack.conclude(order, rate=RATE)
 
 
 def other_nodes(node: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from tests.chaos.short_profiles import SKEWED
 from tests.chaos.short_stack import RATE
 from tests.chaos.timed_service import library, set_clock
 from tests.chaos.verdicts import log_fault
-from tests.e2e.loaded_stack import LoadedStack
+from tests.e2e.loaded_stack import LoadedStack, check_unharmed
 from tests.e2e.waiting import until
 
 ROTATES_WITHIN_S: Final = 4 * SKEWED.ca.period.total_seconds()
@@ -72,9 +72,7 @@ async def unnoticed(stack: LoadedStack, what: str) -> AsyncIterator[Story]:
     await rotated(story, since=datetime.now(UTC))
     traffic = await settled(stack, order)
     print(f"{what}: {len(traffic.acked)} requests, {_rotations(story)}")  # noqa: T201
-    assert not traffic.lost
-    assert not traffic.duplicated
-    assert not traffic.unasked
+    check_unharmed(traffic)
     assert not traffic.rejected, traffic.rejected
     check_steps(story)
     await until(lambda: _is_whole(stack), within_s=_READ_WITHIN_S, what="a whole audit log")

@@ -83,13 +83,8 @@ async def test_killed_while_the_root_changes_it_changes_once(
     await until(lambda: has_ended(stack), within_s=ENDS_WITHIN_S, what="one root that signs")
     await crashes.compare_keys()
     assert refusals(stack, order) == []
-    stack.order_load("standing", rate=RATE)
-    traffic = await stack.account(order)
+    await stack.conclude(order, rate=RATE)
 
-    assert not traffic.lost
-    assert not traffic.duplicated
-    assert not traffic.unasked
-    assert traffic.acked
     assert crashes.changed_keys == []
     assert sorted(strike.label for strike in struck) == sorted(wave.labels)
     died = {name: stack.child(name).restarts - restarts[name] for name in SERVICES}

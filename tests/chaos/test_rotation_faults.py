@@ -95,7 +95,7 @@ async def test_a_tainted_issuer_is_used_by_nobody_within_ten_seconds_of_the_orde
             ordered_at = datetime.now(UTC)
             await ordered(stack, tmp_path / "taint", "taint", tainted)
             await until(
-                lambda: all(connection.client.is_closed for connection in theft.connections),
+                lambda: theft.is_cut,
                 within_s=30,
                 what="the end of what was connected with its leaf",
                 every_s=0.02,
@@ -182,7 +182,7 @@ async def test_who_is_silent_holds_the_activation_to_the_deadline_and_is_cut_the
                 reason = await story.held_by(f"{GATEKEEPER}/{SILENT}", within_s=2 * PERIOD_S)
                 activated = await story.saw(METADATA, "issuer.activated", within_s=3 * PERIOD_S)
                 await until(
-                    lambda: all(connection.client.is_closed for connection in theft.connections),
+                    lambda: theft.is_cut,
                     within_s=15,
                     what="the end of the connections of who was silent",
                     every_s=0.02,

@@ -19,7 +19,7 @@ from tests.chaos.short_stack import RATE, open_short_stack
 from tests.chaos.starts import Beginning, Took
 from tests.chaos.timed_service import wake
 from tests.chaos.timing_cases import AT_AN_ACTIVATION, BEGINNINGS, ENDED, FROZEN, OVERNIGHT, drawn
-from tests.e2e.loaded_stack import LoadedStack, open_root
+from tests.e2e.loaded_stack import LoadedStack, check_unharmed, open_root
 
 REMEMBERED: Final = 3
 """Epochs after which all that was sent before can still be opened."""
@@ -72,9 +72,7 @@ async def test_what_was_ended_as_a_whole_goes_on_when_it_is_started_later(nap: N
 
     print(f"{nap}: {took}; refused {dict(traffic.rejected)}")  # noqa: T201
     assert took.took <= RECOVERS_WITHIN
-    assert not traffic.duplicated
-    assert not traffic.unasked
-    assert not traffic.lost
+    check_unharmed(traffic)
 
 
 @pytest.mark.chaos
@@ -104,8 +102,7 @@ async def test_a_watcher_that_is_away_from_an_activation_on_undoes_nothing_when_
     print(f"{nap}, from an activation on: {took}")  # noqa: T201
     assert not story.events(METADATA, "issuer.went_back")
     assert took.took <= RECOVERS_WITHIN
-    assert not traffic.lost
-    assert not traffic.duplicated
+    check_unharmed(traffic)
 
 
 @pytest.mark.chaos
@@ -127,9 +124,7 @@ async def test_a_service_started_in_any_state_of_an_issuer_takes_part_at_once(
 
     print(f"{beginning}: {'; '.join(map(str, took))}")  # noqa: T201
     assert is_soon(took)
-    assert not traffic.lost
-    assert not traffic.duplicated
-    assert not traffic.unasked
+    check_unharmed(traffic)
 
 
 def is_soon(took: list[Took]) -> bool:

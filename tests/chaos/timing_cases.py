@@ -51,6 +51,6 @@ def drawn(cases: Sequence[C]) -> list[ParameterSet]:
     """Return those of ``cases`` that are drawn."""
     chosen = [str(case) for case in selected(QUICK, SAMPLE)]
     found = [pytest.param(c, id=str(c)) for c in cases if ALL or str(c) in chosen]
-    # All take an hour; what the seed did not draw must not look as if it had run.
+    # All take fifty minutes; what the seed did not draw must not look as if it had run.
     skipped = pytest.mark.skip(reason="NOT RUN: not drawn; CHAOS_ALL=1 runs every case")
     return found or [pytest.param(cases[0], marks=skipped, id="not drawn")]

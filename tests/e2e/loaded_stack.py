@@ -97,6 +97,17 @@ class LoadedStack:
         )
         return counts[-1]
 
+    async def conclude(self, order: LoadOrder, *, rate: float = RATE) -> Traffic:
+        """Put the stack under a standing load again and check that ``order`` came through unharmed.
+
+        Nothing acknowledged is lost, nothing has its effect twice or is answered unasked.
+        """
+        self.order_load("standing", rate=rate)
+        traffic = await self.account(order)
+        assert traffic.acked
+        check_unharmed(traffic)
+        return traffic
+
     def _has_ended(self, order: LoadOrder) -> bool:
         lines = self.layout.log_of(GATEKEEPER).read_text().splitlines()
         return any('"load.ended"' in line and order.run_id in line for line in lines)
@@ -130,6 +141,13 @@ class LoadedStack:
             what=f"a CA rotation that began after {since}",
         )
         return self.rotations(since=since)[0]
+
+
+def check_unharmed(traffic: Traffic) -> None:
+    """Check that nothing is lost, has its effect twice, or was answered unasked."""
+    assert not traffic.lost
+    assert not traffic.duplicated
+    assert not traffic.unasked
 
 
 def records(layout: Layout, *, since: datetime) -> Iterator[JournalRecord]:

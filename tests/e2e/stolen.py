@@ -118,6 +118,11 @@ class Theft:
     connections: tuple[Outsider, ...]
     """One to every server."""
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether every connection has been ended."""
+        return all(connection.client.is_closed for connection in self.connections)
+
     async def refusals(self) -> list[str]:
         """Return what every server answers to the leaf now."""
         layout = self.stack.layout

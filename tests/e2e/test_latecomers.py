@@ -17,7 +17,7 @@ async def test_a_connection_with_an_old_leaf_is_cut_and_its_issuer_retires_all_t
     trust = late_theft.stack.layout.trust_file
 
     await until(
-        lambda: all(connection.client.is_closed for connection in late_theft.connections),
+        lambda: late_theft.is_cut,
         within_s=RETIRES_WITHIN_S,
         what=f"the end of the connections with a leaf of {late_theft.issuer.name}",
     )

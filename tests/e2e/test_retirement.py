@@ -29,7 +29,7 @@ async def test_a_leaf_of_a_retired_issuer_is_refused_before_it_expires(theft: Th
     assert answers == [UNKNOWN_CA] * 3
     assert refused_at < theft.expires_at
     await until(
-        lambda: all(connection.client.is_closed for connection in theft.connections),
+        lambda: theft.is_cut,
         within_s=10,
         what="the end of the connections that were made with it",
     )

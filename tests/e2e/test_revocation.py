@@ -161,7 +161,7 @@ async def test_a_revoked_service_is_out_within_ten_seconds_and_back_when_it_is_l
                 GATEKEEPER
             ]
             await until(
-                lambda: all(c.client.is_closed for c in theft.connections),
+                lambda: theft.is_cut,
                 within_s=5,
                 what="the end of what was connected with its certificate",
             )

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from console.soak_refusals import RefusalLedger
 from console.soak_survey import count_files, local_figures, process_figures, size_of
 from devstack.layout import Layout
 
@@ -55,38 +54,3 @@ def test_every_service_and_node_is_looked_at(tmp_path: Path) -> None:
     assert (figures["files/watcher"], figures["files/n2"], figures["files/n1"]) == (1, 1, 0)
     assert figures["bytes/n2"] == 2 * len(b"four")
     assert "memory/me" in figures
-
-
-async def test_only_what_came_after_the_beginning_counts(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
-    complaint = "[1] [ERR] 127.0.0.1:5 - cid:9 - TLS handshake error: EOF\n"
-    log, events = layout.node("n1") / "nats.log", layout.log_of("gatekeeper")
-    for path in (log, events):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    log.write_text(complaint)
-    events.write_text('{"event": "connection.lost", "level": "warning"}\n')
-    ledger = RefusalLedger(layout)
-
-    with log.open("a") as file:
-        file.write(complaint + "[1] [INF] Reloaded: accounts\n")
-    with events.open("a") as file:
-        file.write('{"event": "connection.swap_failed", "level": "warning"}\n')
-        file.write('{"event": "load.late", "level": "warning"}\n{"event": "leaf.renewed"}\nx\n')
-    found = await ledger.count()
-
-    assert (found.servers["n1"], found.servers["n2"]) == (1, 0)
-    assert found.services == {"gatekeeper connection.swap_failed": 1}
-    assert set(found.warnings) == {"gatekeeper connection.swap_failed", "gatekeeper load.late"}
-    assert (found.total, found.examples) == (2, (complaint,))
-
-
-async def test_a_log_that_was_begun_anew_counts_from_its_start(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
-    log = layout.node("n3") / "nats.log"
-    log.parent.mkdir(parents=True)
-    log.write_text("[1] [INF] " + "long " * 100)
-    ledger = RefusalLedger(layout)
-
-    log.write_text("[1] [ERR] authentication error\n")
-
-    assert (await ledger.count()).servers["n3"] == 1
