@@ -43,6 +43,9 @@ def soak(
         Path | None, typer.Option(help="Where the JSON goes; report.json below --var.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Draws what is drawn.")] = _SEED,
+    workers: Annotated[
+        int, typer.Option(min=1, max=16, help="Cases of a section at a time; two processors each.")
+    ] = 1,
     var: Annotated[
         Path, typer.Option("--var", help="Directory of everything it makes.", metavar="DIR")
     ] = _VAR,
@@ -70,6 +73,7 @@ def soak(
         clients=clients,
         rate=rate,
         seed=seed,
+        workers=workers,
         report=report or var / "report.json",
         as_json=json,
         base_port=base_port,

@@ -30,6 +30,8 @@ class SoakOptions:
     rate: float
     """Requests per second."""
     seed: int
+    workers: int
+    """Cases of a section that run at a time."""
     report: Path
     """Where the JSON goes."""
     as_json: bool
@@ -65,10 +67,14 @@ async def run_soak(options: SoakOptions) -> int:
             write_report(options.report, report())
         for section in SECTIONS:
             if section.name in options.sections:
-                folder = options.var / "sections"
-                results.append(
-                    await run_section(section, folder=folder, seed=options.seed, note=display.note)
+                result = await run_section(
+                    section,
+                    folder=options.var / "sections",
+                    seed=options.seed,
+                    workers=options.workers,
+                    note=display.note,
                 )
+                results.append(result)
                 write_report(options.report, report())
     found = report()
     write_report(options.report, found)

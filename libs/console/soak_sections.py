@@ -86,11 +86,17 @@ SECTIONS: Final = (
     ),
     Section("kubelet", ("tests/integration/kubernetes/test_rotation.py",), timedelta(minutes=45)),
 )
-"""In this order, one after the other: each wants the machine for itself."""
+"""In this order, one after the other."""
 
 
 async def run_section(
-    section: Section, *, folder: Path, seed: int, note: Callable[[str], None], root: Path = _ROOT
+    section: Section,
+    *,
+    folder: Path,
+    seed: int,
+    workers: int,
+    note: Callable[[str], None],
+    root: Path = _ROOT,
 ) -> SectionResult:
     """Run every case of ``section`` and return what came of it.
 
@@ -98,6 +104,7 @@ async def run_section(
         section: what to run.
         folder: for pytest's output and report.
         seed: what the cases that are drawn are drawn with.
+        workers: how many cases run at a time, 1 or more.
         note: told in a sentence what happens.
         root: the checkout.
     """
@@ -107,7 +114,8 @@ async def run_section(
     log, report = _outputs(folder, section)
     note(f"{section.name}: {len(paths)} test files, output in {log}")
     began = asyncio.get_running_loop().time()
-    code = await _run_pytest(paths, section, root=root, seed=seed, log=log, report=report)
+    command = _command(paths, report, workers=workers)
+    code = await _run(command, section.within, root=root, seed=seed, log=log)
     took_s = round(asyncio.get_running_loop().time() - began, 1)
     return judged(section.name, code, report, took_s=took_s, log=log)
 
@@ -134,16 +142,20 @@ def judged(name: str, code: int | None, report: Path, *, took_s: float, log: Pat
     return SectionResult(name, passed, skipped, failed, took_s, reason, str(log))
 
 
-async def _run_pytest(
-    paths: Sequence[str], section: Section, *, root: Path, seed: int, log: Path, report: Path
+def _command(paths: Sequence[str], report: Path, *, workers: int) -> tuple[str, ...]:
+    # By case and not by file, as the tests are spread otherwise: most sections are one long file.
+    spread = ("-n", str(workers), "--dist", "load") if workers > 1 else ()
+    options = ("-q", "-ra", "-p", "no:cacheprovider", f"--junitxml={report}")
+    return (sys.executable, "-m", "pytest", *options, *spread, *paths)
+
+
+async def _run(
+    command: Sequence[str], within: timedelta, *, root: Path, seed: int, log: Path
 ) -> int | None:
-    command = ("-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider", f"--junitxml={report}")
     environment = os.environ | {"CHAOS_ALL": "1", "CHAOS_SEED": str(seed)}
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
             *command,
-            *paths,
             cwd=root,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
@@ -152,7 +164,7 @@ async def _run_pytest(
             start_new_session=True,
         )
         try:
-            async with asyncio.timeout(section.within.total_seconds()):
+            async with asyncio.timeout(within.total_seconds()):
                 return await process.wait()
         except TimeoutError:
             return None

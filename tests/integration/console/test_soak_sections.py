@@ -3,7 +3,9 @@
 from datetime import timedelta
 from pathlib import Path
 
-from console.soak_sections import Section, run_section
+import pytest
+
+from console.soak_sections import Section, SectionResult, run_section
 
 CASES = """\
 import os
@@ -33,13 +35,21 @@ def section_of(root: Path, cases: str, *, within_s: float = 30.0) -> Section:
     return Section("sample", ("test_cases.py", "test_not_there.py"), timedelta(seconds=within_s))
 
 
-async def test_the_cases_of_a_section_are_counted(tmp_path: Path) -> None:
+async def result_of(
+    section: Section, root: Path, *, workers: int = 1, notes: list[str] | None = None
+) -> SectionResult:
+    note = [] if notes is None else notes
+    return await run_section(
+        section, folder=root / "out", seed=7, workers=workers, note=note.append, root=root
+    )
+
+
+@pytest.mark.parametrize("workers", [pytest.param(1, id="alone"), pytest.param(2, id="by two")])
+async def test_the_cases_of_a_section_are_counted(tmp_path: Path, workers: int) -> None:
     section = section_of(tmp_path, CASES.format(outcome=True))
     notes: list[str] = []
 
-    found = await run_section(
-        section, folder=tmp_path / "out", seed=7, note=notes.append, root=tmp_path
-    )
+    found = await result_of(section, tmp_path, workers=workers, notes=notes)
 
     assert (found.passed, found.skipped, found.failed) == (2, 1, 0), Path(found.log).read_text()
     assert (found.reason, found.is_good) == ("", True)
@@ -49,9 +59,7 @@ async def test_the_cases_of_a_section_are_counted(tmp_path: Path) -> None:
 async def test_a_case_that_fails_is_why_a_section_does_not_hold(tmp_path: Path) -> None:
     section = section_of(tmp_path, CASES.format(outcome=False))
 
-    found = await run_section(
-        section, folder=tmp_path / "out", seed=7, note=lambda _: None, root=tmp_path
-    )
+    found = await result_of(section, tmp_path)
 
     assert (found.passed, found.failed, found.reason) == (1, 1, "1 cases failed")
     assert "test_that_fails" in Path(found.log).read_text()
@@ -60,8 +68,6 @@ async def test_a_case_that_fails_is_why_a_section_does_not_hold(tmp_path: Path) 
 async def test_a_section_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     section = section_of(tmp_path, ENDLESS, within_s=2.0)
 
-    found = await run_section(
-        section, folder=tmp_path / "out", seed=7, note=lambda _: None, root=tmp_path
-    )
+    found = await result_of(section, tmp_path)
 
     assert found.reason == "it took too long and was ended"

@@ -45,7 +45,9 @@ def test_a_report_that_is_not_there_proves_nothing(tmp_path: Path) -> None:
 async def test_a_section_without_tests_is_not_run_and_does_not_hold(tmp_path: Path) -> None:
     section = Section("sample", ("tests/none.py",), timedelta(seconds=1))
 
-    found = await run_section(section, folder=tmp_path, seed=1, note=lambda _: None, root=tmp_path)
+    found = await run_section(
+        section, folder=tmp_path, seed=1, workers=1, note=lambda _: None, root=tmp_path
+    )
 
     assert found.reason.startswith("NOT RUN")
     assert not found.is_good
