@@ -26,7 +26,10 @@ Counts = Mapping[str, int]
 CONNECTION_EVENTS: Final = frozenset(
     {"connection.failed", "connection.lost", "connection.swap_failed", "connection.kicked"}
 )
-_SERVER_COMPLAINTS: Final = ("handshake error", "authentication error", "authorization violation")
+_UNAUTHENTICATED: Final = "authentication error"
+_SERVER_COMPLAINTS: Final = ("handshake error", _UNAUTHENTICATED, "authorization violation")
+_RELOADING: Final = "] reloaded: "
+_RELOADED: Final = "] reloaded server configuration"
 _NOTEWORTHY: Final = frozenset({"warning", "error", "critical"})
 _KEPT_EXAMPLES: Final = 5
 _LONGEST_LABEL: Final = 80
@@ -38,6 +41,12 @@ class Refusals:
 
     servers: Mapping[str, int]
     """Failed handshakes and refused users in the logs of NATS servers and OpenBao."""
+    mid_reload: Mapping[str, int]
+    """Clients that a NATS server turned away while it reloaded; not judged.
+
+    It looks at the users of all its connections again then, and takes one whose greeting it is just
+    reading for one without a user. The client is let in by the next server at once.
+    """
     services: Mapping[str, int]
     """Connections that failed, were lost or were cut, as ``<service> <event>``."""
     admin: Mapping[str, int]
@@ -51,6 +60,14 @@ class Refusals:
     def total(self) -> int:
         """Everything that should not have happened."""
         return sum((*self.servers.values(), *self.services.values(), *self.admin.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Complaints:
+    """What one server's log says against its clients."""
+
+    lines: tuple[str, ...]
+    mid_reload: int
 
 
 class RefusalLedger:
@@ -76,21 +93,21 @@ class RefusalLedger:
 
         A listener that cannot be asked any more counts as one refusal.
         """
-        servers, services, warnings, examples = await asyncio.to_thread(self._count_logs)
+        complaints, services, warnings = await asyncio.to_thread(self._count_logs)
         before, now = self._admin, await self._count_admin()
         admin: dict[str, int] = {
             name: now.get(name, before.get(name, 0) + 1) - before.get(name, 0) for name in SERVICES
         }
-        return Refusals(servers, services, admin, warnings, examples)
+        servers = {name: len(found.lines) for name, found in complaints.items()}
+        mid_reload = {name: found.mid_reload for name, found in complaints.items()}
+        examples = [line for found in complaints.values() for line in found.lines][:_KEPT_EXAMPLES]
+        return Refusals(servers, mid_reload, services, admin, warnings, tuple(examples))
 
-    def _count_logs(self) -> tuple[Counts, Counts, Counts, tuple[str, ...]]:
-        """Return complaints by server, events and warnings by service, and examples; blocks."""
-        examples: list[str] = []
-        servers = {}
-        for name, path in self._server_logs.items():
-            found = [line for line in self._lines(path) if _is_complaint(line)]
-            examples += found[: _KEPT_EXAMPLES - len(examples)]
-            servers[name] = len(found)
+    def _count_logs(self) -> tuple[Mapping[str, _Complaints], Counts, Counts]:
+        """Return complaints by server, events and warnings by service; blocks."""
+        complaints = {
+            name: _complaints(self._lines(path)) for name, path in self._server_logs.items()
+        }
         events: Counter[str] = Counter()
         warnings: Counter[str] = Counter()
         for name, path in self._service_logs.items():
@@ -98,7 +115,7 @@ class RefusalLedger:
                 label = f"{name} {event.get('event')}"[:_LONGEST_LABEL]
                 events[label] += event.get("event") in CONNECTION_EVENTS
                 warnings[label] += event.get("level") in _NOTEWORTHY
-        return servers, _present(events), _present(warnings), tuple(examples)
+        return complaints, _present(events), _present(warnings)
 
     async def _count_admin(self) -> dict[str, int]:
         counted: dict[str, int] = {}
@@ -127,9 +144,21 @@ def _refused(exposition: str) -> int:
     return sum(int(sample.value) for sample in samples if sample.name == HANDSHAKES_REFUSED)
 
 
-def _is_complaint(line: str) -> bool:
-    lowered = line.lower()
-    return any(complaint in lowered for complaint in _SERVER_COMPLAINTS)
+def _complaints(lines: Iterator[str]) -> _Complaints:
+    found: list[str] = []
+    mid_reload = 0
+    is_reloading = False
+    for line in lines:
+        lowered = line.lower()
+        if _RELOADING in lowered:
+            is_reloading = True
+        elif _RELOADED in lowered:
+            is_reloading = False
+        elif is_reloading and _UNAUTHENTICATED in lowered:
+            mid_reload += 1
+        elif any(complaint in lowered for complaint in _SERVER_COMPLAINTS):
+            found.append(line)
+    return _Complaints(tuple(found), mid_reload)
 
 
 def _present(counts: Counter[str]) -> dict[str, int]:

@@ -26,6 +26,7 @@ _GROWING: Final = frozenset({"journal", "js", "data", "audit"})
 shown."""
 _KIB: Final = 1024
 _DEPTH: Final = 2
+_OWN: Final = ("RssAnon", "RssShmem")
 _TIMES: Final = slice(11, 13)
 """User and system time in ``/proc/<pid>/stat``, of the fields after the command's name."""
 
@@ -134,8 +135,9 @@ def local_figures(layout: Layout, pids: Mapping[str, int]) -> Figures:
 def process_figures(name: str, pid: int) -> Figures:
     """Return what one process uses; nothing once it is gone.
 
-    Memory in bytes, descriptors, threads, and processor time in seconds since it started: its slope
-    is what a rotation period costs.
+    Memory of its own in bytes (what it maps from files is the kernel's to drop), descriptors,
+    threads, and processor time in seconds since it started: its slope is what a rotation period
+    costs.
     """
     proc = Path("/proc") / str(pid)
     try:
@@ -143,7 +145,7 @@ def process_figures(name: str, pid: int) -> Figures:
         # The command's name may hold anything, closing brackets too; the last one ends it.
         stat = (proc / "stat").read_text().rpartition(")")[2].split()
         return {
-            f"memory/{name}": float(status["VmRSS"].split()[0]) * _KIB,
+            f"memory/{name}": sum(float(status[kind].split()[0]) for kind in _OWN) * _KIB,
             f"threads/{name}": float(status["Threads"]),
             f"processor/{name}": sum(map(int, stat[_TIMES])) / os.sysconf("SC_CLK_TCK"),
             f"descriptors/{name}": float(len(os.listdir(proc / "fd"))),  # noqa: PTH208 (only counted)

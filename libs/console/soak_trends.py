@@ -11,6 +11,8 @@ from math import ceil
 from statistics import median
 from typing import Final
 
+from devstack.layout import NODES
+
 SETTLED_AFTER: Final = 10
 """Rotations that are not looked at: caches and pools fill at first."""
 LEAST_SAMPLES: Final = 30
@@ -44,6 +46,11 @@ TOLERANCES: Final[Mapping[str, Tolerance]] = {
     "memory": Tolerance(8.0 * (1 << 20), 0.10),
 }
 """By the first part of a figure's name; figures of other kinds are shown and not judged."""
+KEPT: Final = frozenset({"transport/audit"})
+"""Documents that are kept up to a limit of their own, which no soak reaches: not judged."""
+STORED_VERSIONS: Final = 10
+"""Versions that the KV store keeps of a document (its default); up to there it may grow."""
+_FULL: Final = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +105,34 @@ def trends(samples: Sequence[Mapping[str, float]]) -> tuple[Trend, ...]:
     is_judged = len(samples) >= LEAST_SAMPLES
     looked_at = samples[SETTLED_AFTER:] if is_judged else samples
     names = sorted({name for sample in looked_at for name in sample})
-    return tuple(
-        trend(name, [sample.get(name, 0.0) for sample in looked_at], is_judged=is_judged)
-        for name in names
-    )
+    if not is_judged:
+        return tuple(trend(name, _series(name, looked_at), is_judged=False) for name in names)
+    return tuple(_judged(name, looked_at) for name in names)
+
+
+def _judged(name: str, samples: Sequence[Mapping[str, float]]) -> Trend:
+    kind, _, what = name.partition("/")
+    values = _series(name, samples)
+    if what in KEPT:
+        return trend(name, values, is_judged=False)
+    if kind == "versions":
+        kept = STORED_VERSIONS * _series(f"documents/{what}", samples)[-1]
+        return trend(name, values, is_judged=max(values) > kept)
+    if kind == "memory" and what in NODES:
+        # Until its streams are full a server holds more and more messages, as it should.
+        values = values[_full_from(_series(f"bytes/{what}", samples)) :]
+        return trend(name, values, is_judged=len(values) >= LEAST_SAMPLES)
+    return trend(name, values)
+
+
+def _series(name: str, samples: Sequence[Mapping[str, float]]) -> list[float]:
+    return [sample.get(name, 0.0) for sample in samples]
+
+
+def _full_from(sizes: Sequence[float]) -> int:
+    """Return from which sample on about as much is stored as in most of them."""
+    usual = _FULL * median(sizes)
+    return next(index for index, size in enumerate(sizes) if size >= usual)
 
 
 def theil_sen(values: Sequence[float]) -> float:

@@ -53,3 +53,23 @@ async def test_a_log_that_was_begun_anew_counts_from_its_start(tmp_path: Path) -
     log.write_text("[1] [ERR] authentication error\n")
 
     assert (await ledger.count()).servers["n3"] == 1
+
+
+async def test_who_is_turned_away_in_the_middle_of_a_reload_is_counted_apart(
+    tmp_path: Path,
+) -> None:
+    without_threads()
+    layout = Layout(tmp_path)
+    log = layout.node("n2") / "nats.log"
+    log.parent.mkdir(parents=True)
+    ledger = RefusalLedger(layout)
+    refused, broken = "[1] [ERR] c - authentication error\n", "[1] [ERR] TLS handshake error: EOF\n"
+
+    log.write_text(
+        f"{refused}[1] [INF] Reloaded: accounts\n{refused}{broken}"
+        f"[1] [INF] Reloaded server configuration (sha256:00)\n{refused}"
+    )
+    found = await ledger.count()
+
+    assert (found.servers["n2"], found.mid_reload["n2"]) == (3, 1)
+    assert found.examples == (refused, broken, refused)

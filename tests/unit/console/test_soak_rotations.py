@@ -18,7 +18,7 @@ from svc_core.domain.traffic import count_traffic
 from svc_core.domain.verdict import Circumstances, RotationFacts, Verdict, judge, planned_ca_epochs
 
 SOAK = PROFILES[PROFILE]
-NOTHING_REFUSED = Refusals({"n1": 0}, {}, {"metadata": 0}, {}, ())
+NOTHING_REFUSED = Refusals({"n1": 0}, {"n1": 3}, {}, {"metadata": 0}, {}, ())
 ROTATIONS = 40
 
 

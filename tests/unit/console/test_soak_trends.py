@@ -27,7 +27,8 @@ def over(value: Callable[[int], float], name: str = "issuers/pki") -> list[dict[
     ("name", "value"),
     [
         pytest.param("issuers/nats_int", lambda n: 2 + n % 2, id="up and down"),
-        pytest.param("documents/transport/audit", lambda n: 60 + n % 20, id="cut off now and then"),
+        pytest.param("documents/transport/keys", lambda n: 60 + n % 20, id="cut off now and then"),
+        pytest.param("documents/transport/audit", lambda n: 10 * n, id="an audit log"),
         pytest.param("files/metadata", lambda n: 90 if n == 50 else 12, id="one odd sample"),
         pytest.param("memory/metadata", lambda n: (90 + 0.05 * n) * MIB, id="a little memory"),
         pytest.param("versions/keys", lambda n: 9 - n / 20, id="fewer and fewer"),
@@ -72,6 +73,36 @@ def test_a_short_run_is_shown_and_not_judged() -> None:
 
     assert (found.slope, found.allowed, found.is_flat) == (1.0, None, True)
     assert found.first == 0.0, "nothing is left out"
+
+
+@pytest.mark.parametrize(
+    ("limit", "is_flat"),
+    [pytest.param(10, True, id="the store's limit"), pytest.param(11, False, id="beyond it")],
+)
+def test_versions_may_grow_up_to_what_the_store_keeps_of_each_document(
+    limit: int, is_flat: bool
+) -> None:
+    samples = [
+        {"documents/claims/watcher": 2.0, "versions/claims/watcher": min(2.0 * limit, 0.25 * n)}
+        for n in range(ROTATIONS)
+    ]
+
+    versions = next(t for t in trends(samples) if t.name.startswith("versions"))
+
+    assert versions.is_flat is is_flat, versions
+
+
+def test_a_server_of_messages_is_judged_from_when_it_is_full() -> None:
+    samples = [
+        {"bytes/n1": min(n, 25) * 10.0 * MIB, "memory/n1": (100 + 4 * min(n, 25)) * MIB}
+        for n in range(ROTATIONS)
+    ]
+    leaking = [s | {"memory/n1": s["memory/n1"] + n * MIB} for n, s in enumerate(samples)]
+
+    full, grown = (next(t for t in trends(s) if t.name == "memory/n1") for s in (samples, leaking))
+
+    assert (full.first, full.is_flat) == (196 * MIB, True)
+    assert not grown.is_flat
 
 
 def test_what_is_missing_counts_as_none() -> None:
