@@ -337,6 +337,9 @@ async def _close_quietly(client: Client) -> None:
         log.debug("link.close_cut")
     finally:
         _abort(client)
+        # The client lies in a ring of references, which may be found only hundreds of swaps later;
+        # what holds the memory, the buffers of TLS, should not wait for that.
+        client._transport = None  # noqa: SLF001 (as above)
 
 
 def _abort(client: Client) -> None:

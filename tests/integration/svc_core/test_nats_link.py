@@ -1,7 +1,9 @@
-"""In which order one connection says things: a ping answers for all that was said before it."""
+"""What one connection says in which order, and what it leaves behind."""
 
 import asyncio
+import gc
 import ssl
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -79,3 +81,14 @@ async def test_who_leaves_listens_until_the_server_has_ended_the_subscription() 
         await link.unsubscribe(subscription, drain=True)
 
         assert verbs[:2] == ["UNSUB", "PING"]
+
+
+async def test_a_closed_link_lets_go_of_its_buffers_without_being_collected() -> None:
+    async with heard_link() as (link, _):
+        transport = weakref.ref(link._client._transport)
+        gc.disable()
+        try:
+            await link.close()
+            assert transport() is None
+        finally:
+            gc.enable()
