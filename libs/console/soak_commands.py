@@ -25,6 +25,9 @@ class SectionName(StrEnum):
     KUBELET = "kubelet"
 
 
+Sections = list[SectionName] | None
+
+
 def soak(
     rotations: Annotated[
         int, typer.Option(min=1, max=10_000, help="CA rotations in a row, 20 s each.")
@@ -33,12 +36,8 @@ def soak(
         int, typer.Option(min=0, max=400, help="Light clients beside the four services.")
     ] = 100,
     rate: Annotated[float, typer.Option(min=0.01, max=10_000, help="Requests per second.")] = 100,
-    only: Annotated[
-        list[SectionName] | None, typer.Option(help="Run this section; may be repeated.")
-    ] = None,
-    skip: Annotated[
-        list[SectionName] | None, typer.Option(help="Leave this section out; may be repeated.")
-    ] = None,
+    only: Annotated[Sections, typer.Option(help="Run this section; may be repeated.")] = None,
+    skip: Annotated[Sections, typer.Option(help="Leave this section out; may be repeated.")] = None,
     report: Annotated[
         Path | None, typer.Option(help="Where the JSON goes; report.json below --var.")
     ] = None,

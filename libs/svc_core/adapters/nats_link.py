@@ -20,7 +20,16 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from svc_core.adapters.nats_answers import Answers
-from svc_core.adapters.nats_transport import JoiningTransport
+from svc_core.adapters.nats_client import (
+    NETWORK_ERRORS,
+    abort,
+    close_quietly,
+    discard,
+    flush_all,
+    leave,
+    new_client,
+    next_unique_name,
+)
 from svc_core.errors import (
     AccessDeniedError,
     AnswerLostError,
@@ -39,16 +48,8 @@ _LOOKS_PER_PING: Final = 5
 _SILENCE_S: Final = 3
 # The client's own pings only have to keep it from giving up before `NatsLink.watch` does.
 _PING_INTERVAL_S: Final = 60
-_CLOSE_S: Final = 1.0
 _CONGESTED: Final = 1 << 20
 """Unsent bytes from which on sending may wait: half of where the client begins to."""
-_NETWORK_ERRORS: Final = (
-    nats_errors.Error,
-    OSError,
-    ssl.SSLError,
-    TimeoutError,
-    asyncio.IncompleteReadError,
-)
 
 
 Callback = Callable[[Msg], Awaitable[None]]
@@ -83,15 +84,14 @@ class NatsLink:
         self._answers = Answers()
         self._next_token = 0
         self._is_connecting = True
-        self._inbox = f"{target.inbox_prefix}.{client._nuid.next().decode()}"  # noqa: SLF001 (nats-py's own generator of unique names)
+        self._inbox = f"{target.inbox_prefix}.{next_unique_name(client)}"
         self.lost = asyncio.Event()
         """Set once the connection is gone, whoever ended it."""
 
     @classmethod
     async def open(cls, target: LinkTarget) -> "NatsLink":
         """Connect, or raise `BusError` / `AccessDeniedError` within the connect time-out."""
-        client = Client()
-        client._transport = JoiningTransport()  # noqa: SLF001 (the client has no way to say so)
+        client = new_client()
         link = cls(client, target)
         try:
             async with asyncio.timeout(target.connect_timeout_s):
@@ -110,13 +110,13 @@ class NatsLink:
                 link._is_connecting = False
                 await client.subscribe(f"{link._inbox}.*", cb=link._answers.receive)
                 await link.flush()
-        except (*_NETWORK_ERRORS, BusError) as err:
-            await _discard(client)
+        except (*NETWORK_ERRORS, BusError) as err:
+            await discard(client)
             if "Authorization Violation" in str(err):
                 raise AccessDeniedError(f"NATS at {target.url} knows no such user") from err
             raise BusError(f"cannot connect to {target.url}: {_brief(err)}") from err
         except asyncio.CancelledError:
-            await _discard(client)
+            await discard(client)
             raise
         return link
 
@@ -221,7 +221,7 @@ class NatsLink:
             await self._client.publish(subject, payload, reply=reply, headers=headers)
         except nats_errors.MaxPayloadError as err:
             raise OversizedMessageError(f"{len(payload)} bytes are too many for NATS") from err
-        except _NETWORK_ERRORS as err:
+        except NETWORK_ERRORS as err:
             if self._client.is_closed:
                 # The client says so a moment later, after the TLS shutdown.
                 self._mark_lost()
@@ -231,7 +231,7 @@ class NatsLink:
         """Subscribe; ``callback`` is a coroutine function over `Msg`."""
         try:
             return await self._client.subscribe(subject, queue=queue, cb=callback)
-        except _NETWORK_ERRORS as err:
+        except NETWORK_ERRORS as err:
             raise BusError(f"cannot subscribe to {subject}: {_brief(err)}") from err
 
     async def unsubscribe(self, subscription: Subscription, *, drain: bool = False) -> None:
@@ -240,21 +240,19 @@ class NatsLink:
             return
         try:
             if drain:
-                await self._client._send_unsubscribe(subscription._id)  # noqa: SLF001 (there is no other way to leave and still listen)
-                # From here on nothing is delivered to it that is not here already.
-                await self.flush()
-            await (subscription.drain() if drain else subscription.unsubscribe())
-        except (*_NETWORK_ERRORS, BusError):
+                within_s = self._target.connect_timeout_s
+                await leave(self._client, subscription, within_s=within_s)
+            else:
+                await subscription.unsubscribe()
+        except NETWORK_ERRORS:
             return
 
     async def flush(self) -> None:
         """Wait until the server has seen everything sent so far."""
         try:
             async with asyncio.timeout(self._target.connect_timeout_s):
-                # The client writes its ping at once, and what was sent before only afterwards.
-                await self._client._flush_pending(force_flush=True)  # noqa: SLF001 (there is no other way)
-                await self._client.flush()
-        except _NETWORK_ERRORS as err:
+                await flush_all(self._client)
+        except NETWORK_ERRORS as err:
             raise BusError(f"cannot flush to {self.url}: {_brief(err)}") from err
 
     def new_inbox(self) -> str:
@@ -271,7 +269,7 @@ class NatsLink:
         try:
             async with asyncio.timeout(within_s):
                 await self._client.flush()
-        except _NETWORK_ERRORS:
+        except NETWORK_ERRORS:
             return False
         return True
 
@@ -281,7 +279,7 @@ class NatsLink:
 
     def abort(self) -> None:
         """Disconnect now, whatever is under way."""
-        _abort(self._client)
+        abort(self._client)
         self._mark_lost()
 
     async def close(self) -> None:
@@ -292,7 +290,7 @@ class NatsLink:
         except BusError:
             log.debug("link.flush_failed", url=self.url)
         finally:
-            await _close_quietly(self._client)
+            await close_quietly(self._client)
             self._mark_lost()
 
     async def _on_error(self, error: Exception) -> None:
@@ -318,35 +316,6 @@ class NatsLink:
             lambda: AnswerLostError("the connection was lost before the answer came")
         )
         self._answers.close()
-
-
-async def _discard(client: Client) -> None:
-    """Close what was never used; a peer that did not even shake hands is not waited for."""
-    if client.is_connected:
-        await _close_quietly(client)
-    else:
-        _abort(client)
-
-
-async def _close_quietly(client: Client) -> None:
-    try:
-        # A peer that answers nothing would hold the TLS shutdown for half a minute.
-        async with asyncio.timeout(_CLOSE_S):
-            await client.close()
-    except _NETWORK_ERRORS:
-        log.debug("link.close_cut")
-    finally:
-        _abort(client)
-        # The client lies in a ring of references, which may be found only hundreds of swaps later;
-        # what holds the memory, the buffers of TLS, should not wait for that.
-        client._transport = None  # noqa: SLF001 (as above)
-
-
-def _abort(client: Client) -> None:
-    """Free the socket now: a close that was cut short or cancelled leaves it open for ever."""
-    writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001 (the client has no way to say so)
-    if writer is not None:
-        writer.transport.abort()
 
 
 def _brief(error: BaseException) -> str:

@@ -8,8 +8,9 @@ from functools import partial
 
 import pytest
 
+from svc_core.adapters.nats_client import abort
 from svc_core.adapters.nats_connection import NatsConnection, NatsUser
-from svc_core.adapters.nats_link import LinkCredentials, _abort
+from svc_core.adapters.nats_link import LinkCredentials
 from svc_core.config import NatsSettings
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER
 from svc_core.domain.subjects import AUTH_REQUEST, CA_CERT, CA_STREAM
@@ -238,7 +239,7 @@ async def test_a_new_link_that_is_lost_while_the_former_runs_out_is_replaced_at_
         await settled(lambda: authcontroller.swaps == 1, within_s=5)
         fresh = authcontroller.current_link
         assert fresh is not None
-        _abort(fresh._client)
+        abort(fresh._client)
         await settled(lambda: authcontroller.current_link not in {fresh, None}, within_s=5)
 
         assert not swapping.done()
