@@ -1,8 +1,8 @@
 """A process of its own that shakes hands as fast as it is asked to and counts what happens.
 
-Run as ``python -m tests.integration.svc_core.handshake_storm DIR PORT``: it reads client
-identities from ``DIR`` each time they change, and says on standard output, once it is told to stop
-by the end of its input, how it went.
+Run as ``python -m tests.integration.svc_core.handshake_storm DIR PORT TALK``: it reads client
+identities from ``DIR`` each time they change, talks to ``PORT`` as `TALKS` says, and says on
+standard output, once it is told to stop by the end of its input, how it went.
 """
 
 import asyncio
@@ -18,6 +18,24 @@ from tests.integration.svc_core.admin_listener import Caller
 WORKERS: Final = 4
 HELD: Final = 50
 RATE: Final = 130.0
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What a client says, and how it knows the answer."""
+
+    says: bytes
+    hears: bytes
+    """First byte of the answer."""
+    goes_on: bool
+    """Whether connections that are held talk all the time, or only once, at the end."""
+
+
+TALKS: Final = {
+    "echo": Talk(b"x", b"x", goes_on=True),
+    # Asked for something after a swap, an admin listener ends the connection with the answer.
+    "admin": Talk(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"H", goes_on=False),
+}
 
 
 @dataclass
@@ -41,9 +59,10 @@ def context_of(directory: Path) -> ssl.SSLContext:
 
 
 class Storm:
-    """Handshakes at a rate, and connections that are held and spoken over all the time."""
+    """Handshakes at a rate, and connections that are held through all of it."""
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, talk: Talk) -> None:
+        self._talk = talk
         self._directory = directory
         self._port = port
         self._version = directory.resolve()
@@ -61,7 +80,7 @@ class Storm:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._end())
             for caller in held:
-                group.create_task(self._keep_speaking(caller))
+                group.create_task(self._hold(caller))
             for _ in range(WORKERS):
                 group.create_task(self._keep_shaking(began))
         self.outcome.elapsed_s = loop.time() - began
@@ -76,15 +95,20 @@ class Storm:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port, ssl=self._context)
         return Caller(reader, writer)
 
-    async def _keep_speaking(self, caller: Caller) -> None:
-        while not self._stop.is_set():
-            caller.writer.write(b"x")
-            await caller.writer.drain()
-            if await caller.reader.read(1) != b"x":
+    async def _hold(self, caller: Caller) -> None:
+        while self._talk.goes_on and not self._stop.is_set():
+            if not await self._is_answered(caller):
                 return
             await asyncio.sleep(0.25)
-        self.outcome.held_alive += 1
+        await self._stop.wait()
+        is_alive = await self._is_answered(caller)
+        self.outcome.held_alive += is_alive
         caller.writer.transport.abort()
+
+    async def _is_answered(self, caller: Caller) -> bool:
+        caller.writer.write(self._talk.says)
+        await caller.writer.drain()
+        return await caller.reader.read(1) == self._talk.hears
 
     async def _keep_shaking(self, began: float) -> None:
         clock = asyncio.get_running_loop().time
@@ -94,20 +118,19 @@ class Storm:
             await asyncio.sleep(max(due - clock(), 0))
             try:
                 caller = await self._open()
-                caller.writer.write(b"y")
-                answer = await caller.reader.read(1)
+                is_answered = await self._is_answered(caller)
                 caller.writer.transport.abort()
             except OSError as err:
                 self.outcome.failed.append(f"{type(err).__name__}: {err}")
                 continue
-            if answer == b"y":
+            if is_answered:
                 self.outcome.completed += 1
             else:
                 self.outcome.failed.append("closed without an answer")
 
 
 async def _main() -> None:
-    storm = Storm(Path(sys.argv[1]), int(sys.argv[2]))
+    storm = Storm(Path(sys.argv[1]), int(sys.argv[2]), TALKS[sys.argv[3]])
     await storm.run()
     print(json.dumps(asdict(storm.outcome)), flush=True)  # noqa: T201 - its result
 
