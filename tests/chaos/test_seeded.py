@@ -1,4 +1,4 @@
-"""A minute of kills and freezes from a seed: afterwards nothing is lost and nothing is doubled."""
+"""Kills and freezes from a seed: afterwards nothing is lost and nothing is doubled."""
 
 import asyncio
 import signal
@@ -15,11 +15,11 @@ import pytest
 from devstack.layout import NODES, SERVICES
 from svc_core.domain.load_order import LoadOrder
 from svc_core.domain.traffic import Traffic
-from tests.chaos.selection import SEED
+from tests.chaos.selection import ALL, SEED
 from tests.e2e.loaded_stack import LoadedStack, open_loaded_stack
 from tests.e2e.waiting import until
 
-LASTS_S: Final = 60.0
+LASTS_S: Final = 60.0 if ALL else 40.0
 SHORTEST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 3.0
 LONGEST_FREEZE_S: Final = 4.0
@@ -77,7 +77,7 @@ def stack() -> Iterator[LoadedStack]:
 
 @pytest.mark.chaos
 @pytest.mark.timeout(300)
-async def test_after_a_minute_of_faults_everything_converges(stack: LoadedStack) -> None:
+async def test_after_faults_one_upon_the_other_everything_converges(stack: LoadedStack) -> None:
     strikes = schedule(SEED)
     story = f"CHAOS_SEED={SEED}: " + "; ".join(map(str, strikes))
     order = stack.order_load("chaos")

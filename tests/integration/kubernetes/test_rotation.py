@@ -20,7 +20,7 @@ from tests.integration.kubernetes.arrangement import (
 )
 
 FIRST = timedelta(seconds=40)
-DELAYS = [0, 20, 100] if ALL else [0, 8]
+DELAYS = [0, 20, 100] if ALL else [0, 3]
 
 
 def pids(arrangement: Arrangement) -> dict[str, int]:
