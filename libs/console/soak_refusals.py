@@ -42,10 +42,10 @@ class Refusals:
     servers: Mapping[str, int]
     """Failed handshakes and refused users in the logs of NATS servers and OpenBao."""
     mid_reload: Mapping[str, int]
-    """Clients that a NATS server turned away while it reloaded; not judged.
+    """Connections that had just ended when their NATS server reloaded; not judged.
 
-    It looks at the users of all its connections again then, and takes one whose greeting it is just
-    reading for one without a user. The client is let in by the next server at once.
+    It looks at the users of all its connections again then, and finds none behind such a one. A
+    client that was really turned away counts that itself.
     """
     services: Mapping[str, int]
     """Connections that failed, were lost or were cut, as ``<service> <event>``."""

@@ -94,8 +94,8 @@ def _rotations_table(outcome: RotationsOutcome) -> Table:
             limit = f" (at most {END_TO_END_MS:g} ms)" if name == "p95" else ""
             table.add_row(f"end to end {name}{limit}", _ms(times[name]))
     table.add_row("failed handshakes and connections", str(outcome.refusals.total))
-    turned_away = sum(outcome.refusals.mid_reload.values())
-    table.add_row("turned away in the middle of a reload, let in elsewhere", str(turned_away))
+    just_ended = sum(outcome.refusals.mid_reload.values())
+    table.add_row("complaints of reloads about connections just ended", str(just_ended))
     if outcome.light is not None:
         light = outcome.light
         table.add_row("light clients connected", f"{light.connected} of {light.count}")

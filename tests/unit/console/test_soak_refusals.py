@@ -55,7 +55,7 @@ async def test_a_log_that_was_begun_anew_counts_from_its_start(tmp_path: Path) -
     assert (await ledger.count()).servers["n3"] == 1
 
 
-async def test_who_is_turned_away_in_the_middle_of_a_reload_is_counted_apart(
+async def test_what_a_reload_says_of_connections_that_just_ended_is_counted_apart(
     tmp_path: Path,
 ) -> None:
     without_threads()
