@@ -119,9 +119,10 @@ def _judged(name: str, samples: Sequence[Mapping[str, float]]) -> Trend:
         kept = STORED_VERSIONS * _series(f"documents/{what}", samples)[-1]
         return trend(name, values, is_judged=max(values) > kept)
     if kind == "memory" and what in NODES:
-        # Until its streams are full a server holds more and more messages, as it should.
-        values = values[_full_from(_series(f"bytes/{what}", samples)) :]
-        return trend(name, values, is_judged=len(values) >= LEAST_SAMPLES)
+        turned_over = values[_turned_over_from(_series(f"bytes/{what}", samples)) :]
+        if len(turned_over) < LEAST_SAMPLES:
+            return trend(name, values, is_judged=False)
+        return trend(name, turned_over)
     return trend(name, values)
 
 
@@ -129,10 +130,15 @@ def _series(name: str, samples: Sequence[Mapping[str, float]]) -> list[float]:
     return [sample.get(name, 0.0) for sample in samples]
 
 
-def _full_from(sizes: Sequence[float]) -> int:
-    """Return from which sample on about as much is stored as in most of them."""
+def _turned_over_from(sizes: Sequence[float]) -> int:
+    """Return from which sample on all that a server stores has been replaced once.
+
+    Until its streams are full it holds more and more messages, as it should; filling them again
+    takes as long.
+    """
     usual = _FULL * median(sizes)
-    return next(index for index, size in enumerate(sizes) if size >= usual)
+    full = next(index for index, size in enumerate(sizes) if size >= usual)
+    return SETTLED_AFTER + 2 * full
 
 
 def theil_sen(values: Sequence[float]) -> float:
