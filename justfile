@@ -1,8 +1,7 @@
 # `just` lists the recipes; `just check` is what to run before every commit.
 
 export PATH := justfile_directory() / ".venv/bin:" + env("PATH")
-# Also where the environment says otherwise: tests start hundreds of processes.
-export PYTHONDONTWRITEBYTECODE := ""
+export PYTHONDONTWRITEBYTECODE := "1"
 
 shell_scripts := "scripts/setup-venv scripts/demo scripts/test scripts/bench scripts/soak scripts/build-images scripts/setup-deploy-tools .ci/run deploy/nats/run"
 

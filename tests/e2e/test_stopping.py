@@ -120,9 +120,10 @@ async def under_load(up: RunningCommand, layout: Layout) -> LoadOrder:
 
 async def end_by(running: RunningCommand, number: int, root: Path) -> None:
     """Send a signal, and check that everything ends in time and leaves no secret about."""
+    # What is about to be started is said a moment before it is.
+    await until(lambda: has_children(root), within_s=5, what="a child of the stack")
     record = read_record(root / "stack.json")
     assert record is not None
-    assert record.children
     signalled_at = datetime.now(UTC)
 
     running.signal(number)
@@ -134,6 +135,11 @@ async def end_by(running: RunningCommand, number: int, root: Path) -> None:
     assert not processes_of(root)
     assert not (root / "stack.json").exists()
     check_files(root)
+
+
+def has_children(root: Path) -> bool:
+    record = read_record(root / "stack.json")
+    return record is not None and bool(record.children)
 
 
 def check_files(root: Path) -> None:
