@@ -36,6 +36,10 @@ LIVE_FILES: Final = (
 _STOP_WITHIN: Final = timedelta(seconds=1.5)
 _LISTEN_WITHIN: Final = timedelta(seconds=20)
 
+_MEMORY: Final = "192MiB"
+"""From here on a node collects its garbage rather than grow; what lives in it is half of this."""
+
+# Every rotation replaces every connection, and a server keeps a kilobyte about each that ended.
 _CONFIG: Final = """\
 server_name: {name}
 listen: "127.0.0.1:{port}"
@@ -46,6 +50,7 @@ pid_file: "{directory}/nats.pid"
 max_payload: 256KB
 max_control_line: 4KB
 max_connections: 200
+max_closed_clients: 256
 max_subscriptions: 500
 write_deadline: "5s"
 ping_interval: "20s"
@@ -178,7 +183,7 @@ def _start(supervisor: Supervisor, layout: Layout, node: NatsEndpoint, program: 
             log_file=directory / "output.log",
             structured_log=directory / "nats.log",
             directory=directory,
-            environment={"HOME": str(directory)},
+            environment={"HOME": str(directory), "GOMEMLIMIT": _MEMORY},
             stage=STAGE,
             stop_within=_STOP_WITHIN,
         )

@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final, TypeVar
 
+import pytest
+
 T = TypeVar("T")
 
 SEED: Final = int(os.environ.get("CHAOS_SEED", "20261"))
 ALL: Final = os.environ.get("CHAOS_ALL", "") not in {"", "0"}
+NOT_DRAWN: Final = pytest.mark.skip(reason="NOT RUN: not drawn; CHAOS_ALL=1 runs every case")
+"""For what the seed left out, which must not look as if it had run."""
 
 
 def selected(cases: Sequence[T], count: int, *, every: bool = ALL, seed: int = SEED) -> list[T]:

@@ -14,6 +14,7 @@ import pytest
 from devstack.layout import SERVICES
 from svc_core.domain.desired import TrustMode
 from svc_core.domain.identity import METADATA
+from svc_core.domain.profiles import PROFILES
 from tests.chaos.killed_service import run_service
 from tests.chaos.root_verdicts import (
     known_roots,
@@ -22,7 +23,7 @@ from tests.chaos.root_verdicts import (
     root_history_of,
     root_keys,
 )
-from tests.chaos.selection import ALL
+from tests.chaos.selection import ALL, NOT_DRAWN
 from tests.chaos.test_crash_points import (
     LONGEST_PAUSE_S,
     RATE,
@@ -40,29 +41,33 @@ from tests.e2e.waiting import until
 ENDS_WITHIN_S: Final = 150.0
 """Three CA periods at most until the last issuer of the former root is retired, and a margin."""
 
-# A wave takes two to three minutes; one that is left out must not look as if it had run.
-_SKIPPED: Final = pytest.mark.skip(
-    reason="NOT RUN: deaths while the root changes; CHAOS_ALL=1 runs every case"
-)
-_DRAWN: Final = root_waves() if ALL else root_waves()[:1]
-WAVES: Final = [
-    pytest.param(wave, id=wave.name if ALL else "not drawn", marks=() if ALL else _SKIPPED)
-    for wave in _DRAWN
+# In mode chain a root waits for everybody, one thing more to die in: it takes every wave.
+_ALL: Final = [
+    *((TrustMode.CHAIN, wave) for wave in root_waves()),
+    *((TrustMode.INTERMEDIATES, wave) for wave in root_waves(again=False)),
 ]
+# A wave takes two to three minutes.
+CASES: Final = (
+    [pytest.param(mode, wave, id=f"{mode}-{wave.name}") for mode, wave in _ALL]
+    if ALL
+    else [pytest.param(*_ALL[0], id="not drawn", marks=NOT_DRAWN)]
+)
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[LoadedStack]:
-    # In this mode a root waits for everybody, which is one thing more to die in.
+def stack(request: pytest.FixtureRequest) -> Iterator[LoadedStack]:
     with open_loaded_stack(
-        run=run_service, longest_pause_s=LONGEST_PAUSE_S, trust_mode=TrustMode.CHAIN
+        profile=PROFILES["demo"],
+        run=run_service,
+        longest_pause_s=LONGEST_PAUSE_S,
+        trust_mode=request.param,
     ) as loaded:
         yield loaded
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("wave", WAVES)
+@pytest.mark.parametrize(("stack", "wave"), CASES, indirect=["stack"])
 async def test_killed_while_the_root_changes_it_changes_once(
     stack: LoadedStack, wave: Wave, tmp_path: Path
 ) -> None:

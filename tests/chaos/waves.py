@@ -49,10 +49,10 @@ def all_waves() -> list[Wave]:
     return [*once, *_waves("again", LANES, AGAIN_WAVES, _again)]
 
 
-def root_waves() -> list[Wave]:
-    """Return waves that strike so at every point of a change of the root."""
+def root_waves(*, again: bool = True) -> list[Wave]:
+    """Return waves that strike so at every point of a change of the root, or only once at each."""
     once = _waves("root-once", [ROOT_LANE], ROOT_ONCE_WAVES, _once)
-    return [*once, *_waves("root-again", [ROOT_LANE], ROOT_AGAIN_WAVES, _again)]
+    return [*once, *_waves("root-again", [ROOT_LANE], ROOT_AGAIN_WAVES, _again)] if again else once
 
 
 def sampled_wave(seed: int) -> Wave:

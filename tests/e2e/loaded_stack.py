@@ -19,14 +19,17 @@ from svc_core.domain.desired import TrustMode
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA
 from svc_core.domain.journal_records import JournalRecord, RecordKind
 from svc_core.domain.load_order import LoadOrder
+from svc_core.domain.profiles import PROFILES, RotationProfile
 from svc_core.domain.traffic import Traffic, count_traffic
 from tests.e2e.waiting import until
 from tests.integration.background import in_background
 
 RATE: Final = 50.0
 """Requests a second: two such stacks at a time leave two processors some room."""
+PROFILE: Final = PROFILES["soak"]
+"""Of a stack that is given no other: much of a run of the suite is waiting for its periods."""
 ROTATES_WITHIN_S: Final = 45.0
-"""A CA period of the profile, and half of one for a busy machine."""
+"""A CA period of any profile that is used here, and half of one for a busy machine."""
 
 _LOAD_LASTS: Final = timedelta(hours=1)
 _DRAINS_WITHIN_S: Final = 30.0
@@ -48,7 +51,7 @@ class Rotation:
 
 @dataclass(slots=True)
 class LoadedStack:
-    """A running stack of the profile ``demo`` under a standing load."""
+    """A running stack under a standing load."""
 
     stack: Stack
     order: LoadOrder | None = None
@@ -174,6 +177,7 @@ def open_root() -> Iterator[Path]:
 @contextmanager
 def open_loaded_stack(
     *,
+    profile: RotationProfile = PROFILE,
     run: RunService = run_service,
     metadata_replicas: int = 1,
     longest_pause_s: float = 5.0,
@@ -182,6 +186,7 @@ def open_loaded_stack(
     """Boot a stack, put it under load and end it.
 
     Args:
+        profile: how often what rotates.
         run: what runs a service.
         metadata_replicas: processes of Metadata.
         longest_pause_s: most that is waited before a service that died is started again.
@@ -191,7 +196,7 @@ def open_loaded_stack(
     with open_root() as root:
         options = StackOptions(
             root / "var",
-            "demo",
+            profile.name,
             run=run,
             metadata_replicas=metadata_replicas,
             longest_pause=timedelta(seconds=longest_pause_s),

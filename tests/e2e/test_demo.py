@@ -9,7 +9,7 @@ import pytest
 from svc_core.domain.profiles import PROFILES
 from tests.e2e.commands import command, processes_of
 
-MINUTES: Final = 1.2
+MINUTES: Final = 1.05
 RATE: Final = 100
 COUNTS: Final = (
     "ca_rotations",

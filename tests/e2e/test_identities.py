@@ -16,19 +16,18 @@ from svc_core.adapters.files import write_private
 from svc_core.crypto import contexts
 from svc_core.crypto.signing import Algorithm, Signer
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA, WATCHER, ServiceName
-from svc_core.domain.profiles import PROFILES
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import CA_CERT
 from svc_core.flows.statements import Author
 from svc_core.wire import desired, documents
 from tests.chaos.verdicts import as_metadata, journal, log_fault, read_log
-from tests.e2e.loaded_stack import LoadedStack, SharedStack, open_loaded_stack
+from tests.e2e.loaded_stack import PROFILE, LoadedStack, SharedStack, open_loaded_stack
 from tests.e2e.outsider import as_service
 from tests.e2e.waiting import until
 
 REPLICAS: Final = metadata_replicas(2)
 EVERYBODY: Final = (*SERVICES, *REPLICAS[1:])
-PATIENCE_S: Final = LeaseTimes.of(PROFILES["demo"]).patience.total_seconds()
+PATIENCE_S: Final = LeaseTimes.of(PROFILE).patience.total_seconds()
 TAKES_OVER_WITHIN_S: Final = PATIENCE_S + 25
 WITHIN_S: Final = 40.0
 SIGNED_WITHIN_S: Final = 75.0

@@ -20,7 +20,6 @@ from devstack.layout import metadata_replicas
 from services.metadata.domain.key_generations import KeyGeneration
 from services.metadata.domain.lease import LeaseTimes
 from svc_core.domain.load_order import LoadOrder
-from svc_core.domain.profiles import PROFILES
 from tests.chaos.killed_service import run_service
 from tests.chaos.selection import selected
 from tests.chaos.stored_keys import changes, fetch_generations, fetch_served, strangers
@@ -34,12 +33,12 @@ from tests.chaos.verdicts import (
     read_log,
     surplus_issuers,
 )
-from tests.e2e.loaded_stack import LoadedStack, SharedStack, open_loaded_stack
+from tests.e2e.loaded_stack import PROFILE, LoadedStack, SharedStack, open_loaded_stack
 from tests.e2e.waiting import until
 
 REPLICAS: Final = metadata_replicas(2)
 BY_INSTANCE: Final = {instance_of(name): name for name in REPLICAS}
-PATIENCE_S: Final = LeaseTimes.of(PROFILES["demo"]).patience.total_seconds()
+PATIENCE_S: Final = LeaseTimes.of(PROFILE).patience.total_seconds()
 TAKES_OVER_WITHIN_S: Final = PATIENCE_S + 25
 """The patience, a look, and a busy machine."""
 FREEZES_WITHIN_S: Final = 90.0

@@ -14,7 +14,7 @@ from cryptography import x509
 
 from svc_core.domain.desired import TrustMode
 from svc_core.domain.identity import METADATA
-from tests.chaos.selection import selected
+from tests.chaos.selection import NOT_DRAWN, selected
 from tests.e2e.commands import command
 from tests.e2e.loaded_stack import LoadedStack, open_loaded_stack
 from tests.e2e.waiting import until
@@ -26,7 +26,11 @@ LEAVES_WITHIN_S = 150.0
 """Three CA periods at most until the last issuer of the former root is retired, and a margin."""
 
 
-@pytest.fixture(params=selected(list(TrustMode), 1))
+DRAWN = selected(list(TrustMode), 1)
+MODES = [pytest.param(m, marks=() if m in DRAWN else NOT_DRAWN) for m in TrustMode]
+
+
+@pytest.fixture(params=MODES, ids=str)
 def stack(request: pytest.FixtureRequest, root: Path) -> Iterator[LoadedStack]:
     """A stack of the test's own, in one of the two modes."""
     del root  # only says that no other stack runs meanwhile
