@@ -76,6 +76,17 @@ def test_a_lane_strikes_in_its_order_and_each_order_once(tmp_path: Path) -> None
     assert outstanding(tmp_path) == []
 
 
+def test_what_was_not_written_down_is_outstanding(tmp_path: Path) -> None:
+    trap = Trap(tmp_path, die)
+    arm(tmp_path, [[AFTER]])
+    (tmp_path / "crashes").mkdir()
+
+    with pytest.raises(IsADirectoryError):
+        trap.consider(STORED, When.AFTER)
+
+    assert outstanding(tmp_path) == [AFTER]
+
+
 def test_lanes_do_not_wait_for_each_other(tmp_path: Path) -> None:
     trap = Trap(tmp_path, die)
     arm(tmp_path, [[AFTER], [START]])

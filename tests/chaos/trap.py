@@ -90,9 +90,10 @@ class Trap:
                     return
 
     def _strike(self, label: str, left: "_Orders") -> None:
-        _write(self._directory, left)
+        # In this order: whoever sees nothing outstanding reads all that was struck.
         with (self._directory / _STRUCK).open("a") as file:
             file.write(f"{label} {_now().isoformat()}\n")
+        _write(self._directory, left)
         self._send(left.number)
 
 
