@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from svc_core.domain.profiles import PROFILES
 from tests.chaos.short_profiles import SKEWED
 from tests.chaos.short_stack import open_short_stack
 from tests.e2e.loaded_stack import LoadedStack, open_loaded_stack, open_root
@@ -16,7 +15,7 @@ def rotating_stack() -> Iterator[LoadedStack]:
 
     Not of the package: in a folder that is none that would be the whole run, with all its load.
     """
-    with open_loaded_stack(profile=PROFILES["demo"]) as loaded:
+    with open_loaded_stack() as loaded:
         yield loaded
 
 

@@ -17,7 +17,6 @@ from services.metadata.domain.key_generations import KeyGeneration
 from svc_core.domain.identity import METADATA
 from svc_core.domain.journal_records import RecordKind
 from svc_core.domain.load_order import LoadOrder
-from svc_core.domain.profiles import PROFILES
 from tests.chaos.killed_service import run_service
 from tests.chaos.selection import ALL, SEED
 from tests.chaos.stored_keys import changes, fetch_generations, fetch_served, strangers
@@ -37,9 +36,7 @@ WAVES: Final = all_waves() if ALL else [sampled_wave(SEED)]
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[LoadedStack]:
-    with open_loaded_stack(
-        profile=PROFILES["demo"], run=run_service, longest_pause_s=LONGEST_PAUSE_S
-    ) as loaded:
+    with open_loaded_stack(run=run_service, longest_pause_s=LONGEST_PAUSE_S) as loaded:
         yield loaded
 
 

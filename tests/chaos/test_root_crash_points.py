@@ -14,7 +14,6 @@ import pytest
 from devstack.layout import SERVICES
 from svc_core.domain.desired import TrustMode
 from svc_core.domain.identity import METADATA
-from svc_core.domain.profiles import PROFILES
 from tests.chaos.killed_service import run_service
 from tests.chaos.root_verdicts import (
     known_roots,
@@ -57,10 +56,7 @@ CASES: Final = (
 @pytest.fixture(scope="module")
 def stack(request: pytest.FixtureRequest) -> Iterator[LoadedStack]:
     with open_loaded_stack(
-        profile=PROFILES["demo"],
-        run=run_service,
-        longest_pause_s=LONGEST_PAUSE_S,
-        trust_mode=request.param,
+        run=run_service, longest_pause_s=LONGEST_PAUSE_S, trust_mode=request.param
     ) as loaded:
         yield loaded
 

@@ -14,7 +14,6 @@ import pytest
 
 from devstack.layout import NODES, SERVICES
 from svc_core.domain.load_order import LoadOrder
-from svc_core.domain.profiles import PROFILES
 from svc_core.domain.traffic import Traffic
 from tests.chaos.selection import ALL, SEED
 from tests.e2e.loaded_stack import LoadedStack, open_loaded_stack
@@ -72,7 +71,7 @@ def schedule(seed: int) -> list[Strike]:
 
 @pytest.fixture
 def stack() -> Iterator[LoadedStack]:
-    with open_loaded_stack(profile=PROFILES["demo"]) as loaded:
+    with open_loaded_stack() as loaded:
         yield loaded
 
 

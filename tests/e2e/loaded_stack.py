@@ -26,8 +26,8 @@ from tests.integration.background import in_background
 
 RATE: Final = 50.0
 """Requests a second: two such stacks at a time leave two processors some room."""
-PROFILE: Final = PROFILES["soak"]
-"""Of a stack that is given no other: much of a run of the suite is waiting for its periods."""
+BRISK: Final = PROFILES["soak"]
+"""For whoever waits for several periods: a third less of it than in `demo`."""
 ROTATES_WITHIN_S: Final = 45.0
 """A CA period of any profile that is used here, and half of one for a busy machine."""
 
@@ -177,7 +177,7 @@ def open_root() -> Iterator[Path]:
 @contextmanager
 def open_loaded_stack(
     *,
-    profile: RotationProfile = PROFILE,
+    profile: RotationProfile = PROFILES["demo"],
     run: RunService = run_service,
     metadata_replicas: int = 1,
     longest_pause_s: float = 5.0,

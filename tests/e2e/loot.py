@@ -33,6 +33,7 @@ from svc_core.domain.identity import (
     Subject,
 )
 from svc_core.domain.keys import KeyRing, SigningKey, TopicKey, topic_key_id
+from svc_core.domain.profiles import PROFILES
 from svc_core.domain.secrets import SecretBytes
 from svc_core.domain.subjects import BUNDLE_PULL
 from svc_core.flows.message_crypto import encrypt
@@ -40,7 +41,7 @@ from svc_core.flows.statements import Author
 from svc_core.wire import bundle_exchange, framing, service_bundle, signed_message
 from svc_core.wire.bundle_exchange import SignedRequest
 from svc_core.wire.signed_message import SignedMessage
-from tests.e2e.loaded_stack import PROFILE, LoadedStack
+from tests.e2e.loaded_stack import LoadedStack
 from tests.e2e.outsider import Outsider, as_service, connected, tls_context, urls
 from tests.e2e.stolen import logged_in, take_leaf, trusted_issuers
 from tests.e2e.waiting import until
@@ -48,7 +49,7 @@ from tests.integration.bare_stack import ReachableOpenBao
 
 PARTIES: Final = (GATEKEEPER, AUTHCONTROLLER, METADATA, WATCHER, CANARY, OPERATOR)
 """Every NATS user that reaches a data account, or might want to."""
-KEYS: Final = PROFILE.keys
+KEYS: Final = PROFILES["demo"].keys
 
 _SIGNED_BY: Final = {CANARY: WATCHER, OPERATOR: OPERATOR}
 """Whose credentials give the leaf of those that keep none on disk."""

@@ -16,7 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from devstack.openbao_api import OpenBaoApi
 from svc_core.crypto.certificates import certificate_request, new_leaf_key
 from svc_core.domain.identity import GATEKEEPER, Deployment
-from tests.e2e.loaded_stack import PROFILE, LoadedStack
+from svc_core.domain.profiles import PROFILES
+from tests.e2e.loaded_stack import LoadedStack
 from tests.e2e.outsider import Identity, Outsider, connected, refusal, tls_context, urls
 from tests.integration.bare_stack import ReachableOpenBao
 
@@ -24,7 +25,7 @@ DEPLOYMENT: Final = Deployment()
 _NAME_PREFIX: Final = "SecureTransport "
 _MINUTE: Final = timedelta(minutes=1)
 _MOMENT: Final = timedelta(seconds=2)
-_LONGEST: Final = 2 * PROFILE.leaf_ttl
+_LONGEST: Final = 2 * PROFILES["demo"].leaf_ttl
 """What the roles allow at most."""
 
 

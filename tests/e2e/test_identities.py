@@ -21,13 +21,13 @@ from svc_core.domain.subjects import CA_CERT
 from svc_core.flows.statements import Author
 from svc_core.wire import desired, documents
 from tests.chaos.verdicts import as_metadata, journal, log_fault, read_log
-from tests.e2e.loaded_stack import PROFILE, LoadedStack, SharedStack, open_loaded_stack
+from tests.e2e.loaded_stack import BRISK, LoadedStack, SharedStack, open_loaded_stack
 from tests.e2e.outsider import as_service
 from tests.e2e.waiting import until
 
 REPLICAS: Final = metadata_replicas(2)
 EVERYBODY: Final = (*SERVICES, *REPLICAS[1:])
-PATIENCE_S: Final = LeaseTimes.of(PROFILE).patience.total_seconds()
+PATIENCE_S: Final = LeaseTimes.of(BRISK).patience.total_seconds()
 TAKES_OVER_WITHIN_S: Final = PATIENCE_S + 25
 WITHIN_S: Final = 40.0
 SIGNED_WITHIN_S: Final = 75.0
@@ -40,7 +40,7 @@ KEPT: Final = ("instance", "identity.seed", "kem.seed")
 def stack(shared_stack: SharedStack) -> Iterator[LoadedStack]:
     """A stack with two replicas, which has the machine for itself."""
     shared_stack.end()
-    with open_loaded_stack(metadata_replicas=len(REPLICAS)) as loaded:
+    with open_loaded_stack(profile=BRISK, metadata_replicas=len(REPLICAS)) as loaded:
         yield loaded
 
 

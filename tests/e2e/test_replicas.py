@@ -33,12 +33,12 @@ from tests.chaos.verdicts import (
     read_log,
     surplus_issuers,
 )
-from tests.e2e.loaded_stack import PROFILE, LoadedStack, SharedStack, open_loaded_stack
+from tests.e2e.loaded_stack import BRISK, LoadedStack, SharedStack, open_loaded_stack
 from tests.e2e.waiting import until
 
 REPLICAS: Final = metadata_replicas(2)
 BY_INSTANCE: Final = {instance_of(name): name for name in REPLICAS}
-PATIENCE_S: Final = LeaseTimes.of(PROFILE).patience.total_seconds()
+PATIENCE_S: Final = LeaseTimes.of(BRISK).patience.total_seconds()
 TAKES_OVER_WITHIN_S: Final = PATIENCE_S + 25
 """The patience, a look, and a busy machine."""
 FREEZES_WITHIN_S: Final = 90.0
@@ -62,7 +62,9 @@ FREEZES: Final = selected(
 def stack(shared_stack: SharedStack) -> Iterator[LoadedStack]:
     """A stack with two replicas, which has the machine for itself."""
     shared_stack.end()
-    with open_loaded_stack(run=run_service, metadata_replicas=len(REPLICAS)) as loaded:
+    with open_loaded_stack(
+        profile=BRISK, run=run_service, metadata_replicas=len(REPLICAS)
+    ) as loaded:
         yield loaded
 
 

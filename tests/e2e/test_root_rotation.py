@@ -16,7 +16,7 @@ from svc_core.domain.desired import TrustMode
 from svc_core.domain.identity import METADATA
 from tests.chaos.selection import NOT_DRAWN, selected
 from tests.e2e.commands import command
-from tests.e2e.loaded_stack import LoadedStack, open_loaded_stack
+from tests.e2e.loaded_stack import BRISK, LoadedStack, open_loaded_stack
 from tests.e2e.waiting import until
 
 CALLED = "SecureTransport "
@@ -34,7 +34,7 @@ MODES = [pytest.param(m, marks=() if m in DRAWN else NOT_DRAWN) for m in TrustMo
 def stack(request: pytest.FixtureRequest, root: Path) -> Iterator[LoadedStack]:
     """A stack of the test's own, in one of the two modes."""
     del root  # only says that no other stack runs meanwhile
-    with open_loaded_stack(trust_mode=request.param) as loaded:
+    with open_loaded_stack(profile=BRISK, trust_mode=request.param) as loaded:
         yield loaded
 
 
