@@ -30,8 +30,11 @@ SKEWED: Final = _profile("skewed", timedelta(seconds=16))
 
 @contextmanager
 def short_profiles() -> Iterator[None]:
-    """Have this process know them meanwhile; no other test is to meet them."""
-    added = {profile.name: profile for profile in (BRIEF, SKEWED)}
+    """Have this process know them meanwhile; no other test is to meet them.
+
+    Who asks while they are known has them for no longer than the first who asked.
+    """
+    added = {p.name: p for p in (BRIEF, SKEWED) if p.name not in PROFILES}
     PROFILES.update(added)
     try:
         yield

@@ -99,7 +99,9 @@ def _environment(directory: Path, preloaded: str) -> dict[str, str]:
     return os.environ | {
         "LD_PRELOAD": preloaded,
         "FAKETIME_TIMESTAMP_FILE": str(directory / _CLOCK),
-        "FAKETIME_NO_CACHE": "1",
+        # How often the file is read, in seconds: to read it at every look at the clock is all that
+        # a process would do.
+        "FAKETIME_CACHE_DURATION": "1",
         # What never steps does not step here either.
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
