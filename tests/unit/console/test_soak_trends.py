@@ -34,6 +34,9 @@ def over(value: Callable[[int], float], name: str = "issuers/pki") -> list[dict[
         pytest.param("versions/keys", lambda n: 9 - n / 20, id="fewer and fewer"),
         pytest.param("keys/pki", lambda n: n if n < SETTLED_AFTER else 10, id="filling at first"),
         pytest.param("bytes/log", lambda n: n * MIB, id="kept on purpose"),
+        pytest.param(
+            "threads/n3", lambda n: 11 + (n >= 60) + (n >= 74), id="two steps of the two allowed"
+        ),
     ],
 )
 def test_what_stays_within_its_bounds_is_flat(name: str, value: Callable[[int], float]) -> None:
