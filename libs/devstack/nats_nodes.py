@@ -40,7 +40,6 @@ _MEMORY: Final = "192MiB"
 """From here on a node collects its garbage more often rather than grow (Go's ``GOMEMLIMIT``). Under
 the load of a soak it settles between 160 and 200 MiB without a limit."""
 
-# Every rotation replaces every connection, and a server keeps a kilobyte about each that ended.
 _CONFIG: Final = """\
 server_name: {name}
 listen: "127.0.0.1:{port}"
@@ -51,6 +50,7 @@ pid_file: "{directory}/nats.pid"
 max_payload: 256KB
 max_control_line: 4KB
 max_connections: 200
+# Every rotation replaces every connection, and a server keeps a kilobyte about each that ended.
 max_closed_clients: 256
 max_subscriptions: 500
 write_deadline: "5s"

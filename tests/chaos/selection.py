@@ -14,6 +14,7 @@ T = TypeVar("T")
 
 SEED: Final = int(os.environ.get("CHAOS_SEED", "20261"))
 ALL: Final = os.environ.get("CHAOS_ALL", "") not in {"", "0"}
+# All of them take more than an hour: a run of the suite takes a few, a soak every one.
 NOT_DRAWN: Final = pytest.mark.skip(reason="NOT RUN: not drawn; CHAOS_ALL=1 runs every case")
 """For what the seed left out, which must not look as if it had run."""
 

@@ -7,7 +7,8 @@ process began and when it had been loaded is written down.
 
 OpenSSL checks certificates by this machine's time all the same, unless libfaketime is at hand: with
 it the whole process has the other time. It can do that for Python, and not for OpenBao and NATS,
-since programs in Go ask the kernel past the C library.
+since programs in Go ask the kernel past the C library. It makes every look at the clock so dear
+that two processors carry one such stack at a time and not two: with it a soak has one worker.
 """
 
 import importlib

@@ -14,6 +14,7 @@ import pytest
 def test_that_every_case_is_asked_for():
     assert (os.environ["CHAOS_ALL"], os.environ["CHAOS_SEED"]) == ("1", "7")
 
+# Skipped for good: a section must count what did not run, and not take it for good.
 @pytest.mark.skip(reason="the machine lacks something")
 def test_that_cannot_run():
     ...
