@@ -32,6 +32,9 @@ from svc_core.domain.verdict import planned_ca_epochs
 from svc_core.errors import SvcError
 
 PROFILE: Final = "soak"
+_STREAM_BYTES: Final = 32 << 20
+"""So little that every stream is full, and all in it replaced once, before the tenth rotation: from
+there on nothing may grow."""
 _CONNECTED_WITHIN: Final = timedelta(seconds=60)
 _STOP_WITHIN: Final = timedelta(seconds=5)
 _PARTS: Final = 2
@@ -50,7 +53,11 @@ async def soak_rotations(options: RotationsOptions, display: Display) -> Rotatio
     await take_down(options.root, purge=True)
     (Layout.at(options.root).root / _SAMPLES).unlink(missing_ok=True)
     stack_options = StackOptions(
-        options.root, PROFILE, base_port=options.base_port, guests=(LIGHT, SURVEYOR)
+        options.root,
+        PROFILE,
+        base_port=options.base_port,
+        stream_bytes=_STREAM_BYTES,
+        guests=(LIGHT, SURVEYOR),
     )
     async with AsyncExitStack() as resources:
         stack = await resources.enter_async_context(open_stack(stack_options, display.note))

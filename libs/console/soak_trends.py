@@ -11,8 +11,6 @@ from math import ceil
 from statistics import median
 from typing import Final
 
-from devstack.layout import NODES
-
 SETTLED_AFTER: Final = 10
 """Rotations that are not looked at: caches and pools fill at first."""
 LEAST_SAMPLES: Final = 30
@@ -50,7 +48,6 @@ KEPT: Final = frozenset({"transport/audit"})
 """Documents that are kept up to a limit of their own, which no soak reaches: not judged."""
 STORED_VERSIONS: Final = 10
 """Versions that the KV store keeps of a document (its default); up to there it may grow."""
-_FULL: Final = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,27 +116,11 @@ def _judged(name: str, samples: Sequence[Mapping[str, float]]) -> Trend:
     if kind == "versions":
         kept = STORED_VERSIONS * _series(f"documents/{what}", samples)[-1]
         return trend(name, values, is_judged=max(values) > kept)
-    if kind == "memory" and what in NODES:
-        turned_over = values[_turned_over_from(_series(f"bytes/{what}", samples)) :]
-        if len(turned_over) < LEAST_SAMPLES:
-            return trend(name, values, is_judged=False)
-        return trend(name, turned_over)
     return trend(name, values)
 
 
 def _series(name: str, samples: Sequence[Mapping[str, float]]) -> list[float]:
     return [sample.get(name, 0.0) for sample in samples]
-
-
-def _turned_over_from(sizes: Sequence[float]) -> int:
-    """Return from which sample on all that a server stores has been replaced once.
-
-    Until its streams are full it holds more and more messages, as it should; filling them again
-    takes as long.
-    """
-    usual = _FULL * median(sizes)
-    full = next(index for index, size in enumerate(sizes) if size >= usual)
-    return SETTLED_AFTER + 2 * full
 
 
 def theil_sen(values: Sequence[float]) -> float:

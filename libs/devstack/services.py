@@ -20,6 +20,7 @@ from devstack.processes import Supervisor
 from svc_core.adapters.files import make_private_directory, write_private
 from svc_core.domain.desired import TrustMode
 from svc_core.domain.identity import AUTHCONTROLLER, GATEKEEPER, METADATA, WATCHER, Deployment
+from svc_core.domain.subjects import MOST_STREAM_BYTES
 
 STAGE: Final = 2
 _STOP_WITHIN: Final = timedelta(seconds=4.5)
@@ -50,6 +51,7 @@ class ServicePlan:
     longest_pause: timedelta = timedelta(seconds=5)
     """Most that is waited before a service is started again."""
     trust_mode: TrustMode = TrustMode.INTERMEDIATES
+    stream_bytes: int = MOST_STREAM_BYTES
 
 
 def write_configuration(plan: ServicePlan, child: str) -> Path:
@@ -137,6 +139,7 @@ def _own_settings(plan: ServicePlan, child: str) -> dict[str, object]:
             "acl_file": str(layout.acl_file),
             "replicas": plan.replicas,
             "trust_mode": plan.trust_mode.value,
+            "stream_bytes": plan.stream_bytes,
         }
     if service == WATCHER:
         return {"nats_nodes": _nodes(plan.endpoints), "trust_dir": str(layout.trust)}

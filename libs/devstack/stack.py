@@ -33,6 +33,7 @@ from devstack.takedown import end_leftovers
 from svc_core.domain.desired import TrustMode
 from svc_core.domain.identity import METADATA, WATCHER, Deployment
 from svc_core.domain.profiles import PROFILES
+from svc_core.domain.subjects import MOST_STREAM_BYTES
 
 _LIVE_WITHIN: Final = timedelta(seconds=60)
 _READY_WITHIN: Final = timedelta(seconds=60)
@@ -63,6 +64,8 @@ class StackOptions:
     """What NATS servers trust and issuers must show (ADR-0021)."""
     longest_pause: timedelta = timedelta(seconds=5)
     """Most that is waited before a service that dies again and again is started again."""
+    stream_bytes: int = MOST_STREAM_BYTES
+    """Bytes that a stream of messages holds; see Metadata's setting."""
     guests: tuple[Guest, ...] = ()
     """Parties beside the system's own; `Stack.start` runs what they do."""
 
@@ -193,6 +196,7 @@ async def _boot(
         options.run,
         options.longest_pause,
         options.trust_mode,
+        options.stream_bytes,
     )
     early = [name for name in (METADATA, WATCHER) if name in options.services]
     if early:

@@ -50,6 +50,7 @@ from services.metadata.ports import AclManifest
 from svc_core.adapters.nats_canary import NatsCanary
 from svc_core.adapters.pinned import read_operator_identity
 from svc_core.domain.identity import AUTHCONTROLLER, CANARY, GATEKEEPER, METADATA, WATCHER
+from svc_core.domain.subjects import declared_streams
 from svc_core.errors import ConfigError, IdentityError
 from svc_core.flows.statements import Author, Statements
 from svc_core.kit import ServiceKit, client_spec
@@ -129,7 +130,11 @@ def _authority(
 
 
 def _announcer(kit: ServiceKit[MetadataSettings], author: Author) -> Announcer:
-    streams = Streams(JetStreamDeclaration(kit.connection), kit.settings.replicas)
+    streams = Streams(
+        JetStreamDeclaration(kit.connection),
+        kit.settings.replicas,
+        declared_streams(kit.settings.stream_bytes),
+    )
     signatory = Signatory(author, kit.statements)
     return Announcer(kit.store, kit.bus, signatory, streams, kit.follower.hinted, kit.around)
 

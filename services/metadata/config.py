@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from services.metadata.domain.ca_rotation import SilencePolicy
 from svc_core.config import Duration, KubernetesApiSettings, Section, ServiceSettings
 from svc_core.domain.desired import TrustMode
+from svc_core.domain.subjects import LEAST_STREAM_BYTES, MOST_STREAM_BYTES
 
 
 class AclConfigMap(Section):
@@ -41,6 +42,11 @@ class MetadataSettings(ServiceSettings):
     the servers trust that root. Everybody follows what the desired state says; see ADR-0021."""
     replicas: int = Field(default=3, ge=1, le=5)
     """Replicas of every stream."""
+    stream_bytes: int = Field(
+        default=MOST_STREAM_BYTES, ge=LEAST_STREAM_BYTES, le=MOST_STREAM_BYTES
+    )
+    """Bytes that a stream of messages holds, on every replica; when full, the oldest go. It has to
+    take what arrives while a consumer is away: about 4 KB a request or response."""
     identity_max_age: Duration | None = None
     """Cannot be set here: Metadata's identities are replaced with `securetransport identities`."""
 

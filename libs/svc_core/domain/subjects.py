@@ -1,6 +1,6 @@
 """Where things are said: every subject, stream, durable, bucket and OpenBao path, in one place."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -115,11 +115,14 @@ class DurableSpec:
 
 
 _MIB: Final = 1 << 20
+LEAST_STREAM_BYTES: Final = 16 * _MIB
+MOST_STREAM_BYTES: Final = 128 * _MIB
+"""What an account reserves for each stream that carries messages between services."""
 
 STREAMS: Final = (
     StreamSpec(CA_STREAM, (CA_CERT,), timedelta(hours=24), 8 * _MIB, 96 << 10, max_per_subject=4),
-    StreamSpec(AUTH_STREAM, (AUTH_REQUEST,), timedelta(hours=1), 128 * _MIB, 64 << 10),
-    StreamSpec(GATEKEEPER_STREAM, (RESPONDER,), timedelta(hours=1), 128 * _MIB, 64 << 10),
+    StreamSpec(AUTH_STREAM, (AUTH_REQUEST,), timedelta(hours=1), MOST_STREAM_BYTES, 64 << 10),
+    StreamSpec(GATEKEEPER_STREAM, (RESPONDER,), timedelta(hours=1), MOST_STREAM_BYTES, 64 << 10),
     StreamSpec(
         DEAD_LETTER_STREAM,
         ("dlq.*",),
@@ -143,3 +146,15 @@ DURABLES: Final = (
     DurableSpec(AUTH_STREAM, AUTH_DURABLE, AUTH_REQUEST, ACK_WAIT),
     DurableSpec(GATEKEEPER_STREAM, GATEKEEPER_DURABLE, RESPONDER, ACK_WAIT),
 )
+
+
+def declared_streams(message_bytes: int) -> tuple[StreamSpec, ...]:
+    """Return `STREAMS`, those that carry messages between services with room for so many bytes.
+
+    ``message_bytes`` is from `LEAST_STREAM_BYTES` to `MOST_STREAM_BYTES`.
+    """
+    carrying = {durable.stream for durable in DURABLES}
+    return tuple(
+        replace(spec, max_bytes=message_bytes) if spec.name in carrying else spec
+        for spec in STREAMS
+    )

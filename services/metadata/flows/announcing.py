@@ -15,7 +15,7 @@ from svc_core.domain.acl import Acl
 from svc_core.domain.desired import DesiredState, TopicGrant
 from svc_core.domain.identity import ServiceName
 from svc_core.domain.nats_accounts import streamed
-from svc_core.domain.subjects import CA_CERT, DESIRED_PATH, DURABLES, STREAMS
+from svc_core.domain.subjects import CA_CERT, DESIRED_PATH, DURABLES, StreamSpec
 from svc_core.errors import BusError, RejectedError, StaleWriteError
 from svc_core.flows.statements import Author, Statements
 from svc_core.ports.bus import Bus
@@ -72,6 +72,7 @@ class Streams:
 
     declaration: StreamDeclaration
     replicas: int
+    specs: tuple[StreamSpec, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +164,10 @@ class Announcer:
 
     async def _declare(self) -> None:
         if not self._declared:
-            await self._streams.declaration.declare(
-                STREAMS, DURABLES, replicas=self._streams.replicas
-            )
+            streams = self._streams
+            await streams.declaration.declare(streams.specs, DURABLES, replicas=streams.replicas)
             self._declared = True
-            log.info("streams.declared", streams=len(STREAMS), durables=len(DURABLES))
+            log.info("streams.declared", streams=len(streams.specs), durables=len(DURABLES))
 
     async def _announce(self) -> None:
         # Not by its version: whoever held the lease meanwhile may have said the same one under an

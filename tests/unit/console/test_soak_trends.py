@@ -95,29 +95,6 @@ def test_versions_may_grow_up_to_what_the_store_keeps_of_each_document(
     assert versions.is_flat is is_flat, versions
 
 
-def test_a_server_of_messages_is_judged_from_when_all_of_them_were_replaced_once() -> None:
-    samples = [
-        {"bytes/n1": min(n, 25) * 10.0 * MIB, "memory/n1": (100 + 2 * min(n, 50)) * MIB}
-        for n in range(ROTATIONS)
-    ]
-    leaking = [s | {"memory/n1": s["memory/n1"] + n * MIB} for n, s in enumerate(samples)]
-
-    full, grown = (next(t for t in trends(s) if t.name == "memory/n1") for s in (samples, leaking))
-
-    assert (full.first, full.is_flat) == (196 * MIB, True)
-    assert not grown.is_flat
-
-
-def test_a_server_that_was_full_too_late_is_not_judged() -> None:
-    samples = [
-        {"bytes/n1": min(n, 60) * 10.0 * MIB, "memory/n1": n * MIB} for n in range(ROTATIONS)
-    ]
-
-    memory = next(t for t in trends(samples) if t.name == "memory/n1")
-
-    assert (memory.allowed, memory.first) == (None, SETTLED_AFTER * MIB)
-
-
 def test_what_is_missing_counts_as_none() -> None:
     samples = over(lambda _: 1.0, "documents/commands")
     del samples[40]["documents/commands"]

@@ -1,5 +1,6 @@
 """What the local stack writes is what the services and servers read."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from services.metadata.config import MetadataSettings
 from services.watcher.config import WatcherSettings
 from svc_core.adapters.pinned import read_pinned_identities
 from svc_core.config import ServiceSettings, TrustSettings
-from svc_core.domain.identity import Deployment
+from svc_core.domain.identity import METADATA, Deployment
 from svc_core.domain.profiles import PROFILES
+from svc_core.domain.subjects import LEAST_STREAM_BYTES, MOST_STREAM_BYTES
+from svc_core.errors import ConfigError
 from svc_core.settings_loader import load_settings
 
 
@@ -48,6 +51,27 @@ def test_a_service_accepts_its_configuration(
     assert settings.deployment == Deployment()
     assert settings.nats.servers == tuple(node.url for node in plan.endpoints.nats)
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("size", "is_taken"),
+    [
+        pytest.param(LEAST_STREAM_BYTES - 1, False, id="too small"),
+        pytest.param(LEAST_STREAM_BYTES, True, id="smallest"),
+        pytest.param(MOST_STREAM_BYTES, True, id="all that is reserved"),
+        pytest.param(MOST_STREAM_BYTES + 1, False, id="more than is reserved"),
+    ],
+)
+def test_the_size_of_streams_is_metadatas(tmp_path: Path, size: int, *, is_taken: bool) -> None:
+    path = write_configuration(replace(plan_at(tmp_path), stream_bytes=size), METADATA)
+
+    if not is_taken:
+        with pytest.raises(ConfigError, match="stream_bytes"):
+            load_settings(MetadataSettings, config_file=path, environ={})
+        return
+    settings = load_settings(MetadataSettings, config_file=path, environ={})
+
+    assert settings.stream_bytes == size
 
 
 def test_a_further_replica_has_a_directory_a_port_and_a_name_of_its_own(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ from svc_core.domain.status import InstanceStatus, ServerStatus
 from svc_core.domain.subjects import (
     DESIRED_PATH,
     JOURNAL_PATH,
+    STREAMS,
     DurableSpec,
     StreamSpec,
     identity_path,
@@ -121,8 +122,8 @@ class ScriptedDeclaration:
     """A `StreamDeclaration` that counts."""
 
     bus: SeverableBus
-    declared: list[tuple[int, int, int]] = field(default_factory=list)
-    """Number of streams, of durables, and the replicas asked for."""
+    declared: list[tuple[Sequence[StreamSpec], int, int]] = field(default_factory=list)
+    """The streams, the number of durables, and the replicas asked for."""
 
     async def declare(
         self, streams: Sequence[StreamSpec], durables: Sequence[DurableSpec], *, replicas: int
@@ -130,7 +131,7 @@ class ScriptedDeclaration:
         """Take note, if the broker is there."""
         if self.bus.is_severed:
             raise BusError("NATS is away")
-        self.declared.append((len(streams), len(durables), replicas))
+        self.declared.append((streams, len(durables), replicas))
 
 
 @dataclass
@@ -180,6 +181,7 @@ class World:
     author: Author = field(default_factory=make_author)
     lease: LeaseTimes = field(default_factory=lambda: LeaseTimes.of(DEMO))
     trust_mode: TrustMode = TrustMode.INTERMEDIATES
+    streams: tuple[StreamSpec, ...] = STREAMS
     terms: int = 0
     """Of the processes that were started alone."""
 
@@ -213,7 +215,7 @@ class World:
             store,
             self.bus,
             Signatory(self.author, self.statements),
-            Streams(self.declaration, 3),
+            Streams(self.declaration, 3, self.streams),
             own_follower,
             self.around,
         )

@@ -25,8 +25,9 @@ from svc_core.domain.subjects import (
     CA_CERT,
     DESIRED_PATH,
     DURABLES,
+    LEAST_STREAM_BYTES,
     RESPONDER,
-    STREAMS,
+    declared_streams,
 )
 from svc_core.errors import SecretStoreError
 from svc_core.flows.statements import Statements
@@ -147,14 +148,14 @@ async def test_who_holds_the_lease_again_announces_under_its_own_signature_again
 
 
 async def test_streams_are_declared_once_as_soon_as_nats_is_there() -> None:
-    world = World()
+    world = World(streams=declared_streams(LEAST_STREAM_BYTES))
     announcer = world.start().announcer
     world.bus.is_severed = True
     after(3, lambda: setattr(world.bus, "is_severed", False))
 
     await run_for(10, announcer)
 
-    assert world.declaration.declared == [(len(STREAMS), len(DURABLES), 3)]
+    assert world.declaration.declared == [(world.streams, len(DURABLES), 3)]
 
 
 def test_the_grants_are_those_of_the_acl_in_one_order() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from svc_core.domain import subjects
 from svc_core.domain.identity import GATEKEEPER, InstanceName, subject
 
@@ -30,3 +32,21 @@ def test_no_subject_is_stored_twice() -> None:
 
 def test_a_stream_holds_at_least_one_of_its_largest_messages() -> None:
     assert all(0 < stream.max_message <= stream.max_bytes for stream in subjects.STREAMS)
+
+
+def test_only_the_streams_between_services_are_sized() -> None:
+    sized = subjects.declared_streams(subjects.LEAST_STREAM_BYTES)
+    former = {stream.name: stream for stream in subjects.STREAMS}
+
+    changed = [stream for stream in sized if stream != former[stream.name]]
+
+    assert [stream.name for stream in sized] == list(former)
+    assert {stream.name for stream in changed} == {subjects.AUTH_STREAM, subjects.GATEKEEPER_STREAM}
+    assert all(
+        stream == replace(former[stream.name], max_bytes=subjects.LEAST_STREAM_BYTES)
+        for stream in changed
+    )
+
+
+def test_what_is_declared_unless_said_otherwise_is_what_the_accounts_reserve() -> None:
+    assert subjects.declared_streams(subjects.MOST_STREAM_BYTES) == subjects.STREAMS
