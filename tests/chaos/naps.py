@@ -168,16 +168,26 @@ def _answered(stack: LoadedStack, order: LoadOrder, *, since: datetime) -> Itera
             yield instant_of(record.at_ns)
 
 
-async def settled(stack: LoadedStack, order: LoadOrder) -> Traffic:
-    """Replace a load and count it, once everything of it was answered or refused for its age."""
+async def settled(stack: LoadedStack, order: LoadOrder, *, may_lose: bool = False) -> Traffic:
+    """Replace a load and count it, once everything of it was answered.
+
+    With ``may_lose`` as much may stay unanswered as was refused for its age. What was refused may
+    also be of an earlier load: who counts before the last answers are there takes them for it.
+    """
     stack.order_load("standing", rate=order.rate)
+    await until(
+        lambda: stack.has_ended(order),
+        within_s=_GIVEN_UP_AFTER_S,
+        what=f"the end of {order.run_id}",
+    )
     counts = [_traffic(stack, order)]
 
     def is_settled() -> bool:
         counts.append(_traffic(stack, order))
-        refused = sum(counts[-1].rejected.values())
-        is_done = counts[-1].acked == counts[-2].acked and len(counts[-1].lost) <= refused
-        return is_done and counts[-1].answered == counts[-2].answered
+        if counts[-1].acked != counts[-2].acked or counts[-1].answered != counts[-2].answered:
+            return False
+        refused = sum(counts[-1].rejected.values()) if may_lose else 0
+        return len(counts[-1].lost) <= refused
 
     await until(
         is_settled,

@@ -91,7 +91,7 @@ class LoadedStack:
             counts.append(self.traffic(order))
             return not counts[-1].lost and counts[-1].acked == counts[-2].acked
 
-        await until(lambda: self._has_ended(order), within_s=10, what=f"the end of {order.run_id}")
+        await until(lambda: self.has_ended(order), within_s=10, what=f"the end of {order.run_id}")
         await until(
             is_settled,
             within_s=_DRAINS_WITHIN_S,
@@ -111,7 +111,8 @@ class LoadedStack:
         check_unharmed(traffic)
         return traffic
 
-    def _has_ended(self, order: LoadOrder) -> bool:
+    def has_ended(self, order: LoadOrder) -> bool:
+        """Say whether Gatekeeper has put ``order`` away, which was replaced or is over."""
         lines = self.layout.log_of(GATEKEEPER).read_text().splitlines()
         return any('"load.ended"' in line and order.run_id in line for line in lines)
 

@@ -96,8 +96,9 @@ def go_back(
     """Go back to the predecessor when servers failed to follow the activation.
 
     At once when Watcher has judged that one failed; after a quarter of a period when one still
-    says that it cannot. Only while the rotation is under way, and once: what is wrong with a server
-    that refuses two issuers in a row is not the issuer. Who failed is fenced.
+    says that it cannot. A Watcher that was away begins with errors that mend themselves, so it has
+    that long from its return. Only while the rotation is under way, and once: what is wrong with a
+    server that refuses two issuers in a row is not the issuer. Who failed is fenced.
     """
     active = journal.active
     if active is None or journal.is_back or active.is_tainted:
@@ -105,7 +106,7 @@ def go_back(
     is_under_way = any(i.rank < active.rank for i in journal.in_state(IssuerState.DRAINING))
     if not is_under_way:
         return None
-    is_over = now - active.since >= profile.drain_budget
+    is_over = min(now - active.since, fleet.watched_for) >= profile.drain_budget
     late = fleet.late_servers(active.version)
     failed = [s for s in late if is_over or s.failed_at >= active.version]
     target = journal.way_back(now, life=profile.leaf_ttl)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from services.metadata.domain.issuers import Issuer
 from svc_core.domain.desired import CutLeaf
@@ -14,6 +15,8 @@ class Fleet:
     """The signed statuses of every instance that is live."""
 
     live: Sequence[InstanceStatus]
+    watched_for: timedelta = timedelta.max
+    """For how long every live Watcher has been saying what it sees."""
 
     def silent_below(self, version: int) -> tuple[str, ...]:
         """Return who has not acknowledged ``version``: instances, and servers by name."""
@@ -79,11 +82,12 @@ class Fleet:
         """Return the same fleet as if nobody had anything to say of these servers."""
         if not servers:
             return self
-        return Fleet(
-            [
+        return replace(
+            self,
+            live=[
                 replace(s, servers=tuple(n for n in s.servers if n.name not in servers))
                 for s in self.live
-            ]
+            ],
         )
 
     def servers_have(self, version: int) -> bool:

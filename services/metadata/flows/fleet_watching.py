@@ -12,6 +12,7 @@ process that has just started this counts the dead as live for as long as any si
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -20,6 +21,7 @@ from services.metadata.domain.fleet import Fleet
 from services.metadata.flows.instance_keys import InstanceKeys
 from svc_core.crypto import contexts
 from svc_core.domain.identity import (
+    WATCHER,
     InstanceName,
     ServiceName,
     Subject,
@@ -51,6 +53,8 @@ class _Seen:
     status: InstanceStatus
     at: float
     """When it was first seen, in seconds of the monotonic clock."""
+    live_since: float
+    """From when on something new of the same process came in time, on that clock."""
 
 
 class FleetWatch:
@@ -84,7 +88,12 @@ class FleetWatch:
 
     def heard(self) -> Fleet:
         """Return the live instances that are known; there may be others."""
-        return Fleet([seen.status for seen in self._newest.values() if self._is_live(seen)])
+        live = [seen for seen in self._newest.values() if self._is_live(seen)]
+        since = [seen.live_since for seen in live if seen.status.service == WATCHER]
+        if not since:
+            return Fleet([seen.status for seen in live])
+        watched_for = timedelta(seconds=self._around.clock.monotonic() - max(since))
+        return Fleet([seen.status for seen in live], watched_for)
 
     async def _listen_in(self) -> None:
         while self._heard:
@@ -102,8 +111,13 @@ class FleetWatch:
         status = await self._status(message)
         known = self._newest.get(message.subject)
         if status is not None and (known is None or self._is_newer(status, known)):
-            seen = _Seen(status, self._around.clock.monotonic())
-            self._newest[message.subject] = seen
+            self._newest[message.subject] = self._seen_now(status, known)
+
+    def _seen_now(self, status: InstanceStatus, known: _Seen | None) -> _Seen:
+        now = self._around.clock.monotonic()
+        if known is None or known.status.boot_id != status.boot_id or not self._is_live(known):
+            return _Seen(status, now, live_since=now)
+        return _Seen(status, now, known.live_since)
 
     def _is_newer(self, status: InstanceStatus, known: _Seen) -> bool:
         """Say whether ``status`` replaces what is known of its instance.

@@ -45,6 +45,7 @@ PERIOD_S = DEMO.ca.period.total_seconds()
 LEAD_S = PERIOD_S - DEMO.ca.lead.total_seconds()
 BUDGET_S = DEMO.drain_budget.total_seconds()
 BARRIER_S = BARRIER.total_seconds()
+TICK = timedelta(microseconds=1)
 NOBODY = Fleet(())
 QUIET = make_fleet(9)
 MOVED = make_fleet(9, ca(1))
@@ -98,6 +99,20 @@ back = replace(
             PERIOD_S + 0.1,
             GoBack(ca(), "server n3: reload refused", ("n3",)),
             id="Watcher has judged that a server failed: go back at once",
+        ),
+        pytest.param(
+            under_way,
+            replace(failing(3, judged_at=3), watched_for=TICK),
+            PERIOD_S + 0.1,
+            GoBack(ca(), "server n3: reload refused", ("n3",)),
+            id="also when it has just come back",
+        ),
+        pytest.param(
+            under_way,
+            replace(failing(3), watched_for=DEMO.drain_budget),
+            PERIOD_S + 3 * BUDGET_S,
+            GoBack(ca(), "server n3: reload refused", ("n3",)),
+            id="Watcher has been back for as long: go back",
         ),
         pytest.param(
             make_journal(
@@ -180,6 +195,12 @@ def test_a_failed_activation_is_undone(
             failing(3, NOT_LOOKED_AT),
             PERIOD_S + BUDGET_S,
             id="Watcher has just started and has not looked at it",
+        ),
+        pytest.param(
+            under_way,
+            replace(failing(3), watched_for=DEMO.drain_budget - TICK),
+            PERIOD_S + 3 * BUDGET_S,
+            id="Watcher was away, and its first errors may mend themselves",
         ),
         pytest.param(
             make_journal(make_issuer(S.DRAINED, since=PERIOD_S + 1, version=3), activated),

@@ -1,5 +1,6 @@
 """Only what a registered instance signed about itself, a moment ago, counts."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -108,6 +109,50 @@ async def test_a_status_is_verified_once() -> None:
 
     assert observed is not None
     assert len(observed.live) == 1
+
+
+@pytest.mark.parametrize(
+    ("silence_s", "boot_id", "watched_for_s"),
+    [
+        pytest.param(1.0, "first", 2.0, id="the same process, in time"),
+        pytest.param(1.0, "second", 0.0, id="another process"),
+        pytest.param(
+            DEMO.liveness.total_seconds() + 1, "first", 0.0, id="the same after a long silence"
+        ),
+    ],
+)
+async def test_a_watcher_watches_for_as_long_as_it_has_not_been_away(
+    silence_s: float, boot_id: str, watched_for_s: float
+) -> None:
+    world = World()
+    gatekeeper, watcher = make_followers(world)
+    authority = world.start()
+    for follower in (gatekeeper, watcher):
+        follower.register()
+        await follower.publish(replace(follower.status(), boot_id="first"))
+    await authority.fleet.observe()
+    await asyncio.sleep(1)
+    await watcher.publish(replace(watcher.status(), boot_id="first"))
+    await authority.fleet.observe()
+
+    await asyncio.sleep(silence_s)
+    await watcher.publish(replace(watcher.status(), boot_id=boot_id))
+    fleet = await authority.fleet.observe()
+
+    assert fleet is not None
+    assert fleet.watched_for == timedelta(seconds=watched_for_s)
+
+
+async def test_without_a_watcher_nobody_begins_to_watch() -> None:
+    world = World()
+    follower = Follower(world)
+    follower.register()
+    await follower.report()
+
+    fleet = await world.start().fleet.observe()
+
+    assert fleet is not None
+    assert fleet.watched_for == timedelta.max
 
 
 # --- what does not count ------------------------------------------------------------------------
